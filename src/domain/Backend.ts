@@ -1,0 +1,174 @@
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
+import * as NetAddress from "effect/net/NetAddress"
+import { type Country, countryFromText, Region } from "./Region.ts"
+
+/** One backend as the routing table wants it: desired state, nothing observed. */
+export interface Backend {
+  readonly id: string
+  readonly app: string
+  readonly region: Region
+  /** None: it can match a client by region only (R3). */
+  readonly country: Country | undefined
+  /** Canonical IPv4 or IPv6 literal. */
+  readonly address: string
+  readonly port: number
+  /** What the operator says, not what checks see. */
+  readonly healthy: boolean
+  /** Share of new clients; 0 takes none but keeps serving its bound ones (R4). */
+  readonly weight: number
+  /** Comfortable number of connections, the divisor of the load (R1); at least 1. */
+  readonly softLimit: number
+  /** Most connections and reservations at once (R5); Infinity when the row says 0. */
+  readonly hardLimit: number
+}
+
+/** A row as a driver hands it over: the column names of the `backends` table, values untrusted. */
+export type BackendRow = Readonly<Record<string, unknown>>
+
+/** What one row says (R9): a backend, a deleted one that is as good as absent, or why it can't be used. */
+export type DecodedRow =
+  | { readonly _tag: "Backend"; readonly backend: Backend }
+  | { readonly _tag: "Deleted" }
+  | { readonly _tag: "Bad"; readonly id: string; readonly reason: string }
+
+const MAX_NAME_BYTES = 128
+const MAX_LIMIT = 10_000_000
+const MAX_WEIGHT = 1_000
+
+// Control, format, surrogate and unassigned characters, line and paragraph separators.
+const unprintable = /[\p{C}\p{Zl}\p{Zp}]/u
+const encoder = new TextEncoder()
+
+const name = Schema.String.check(
+  Schema.makeFilter((text: string) => {
+    if (text.length > MAX_NAME_BYTES || encoder.encode(text).length > MAX_NAME_BYTES) {
+      return `expected at most ${MAX_NAME_BYTES} bytes`
+    }
+    return !unprintable.test(text) || "expected printable text"
+  })
+)
+
+const integer = (minimum: number, maximum: number) => {
+  const expected = `an integer from ${minimum} to ${maximum}`
+  return Schema.Int.annotate({ expected }).check(Schema.isBetween({ minimum, maximum }, { expected }))
+}
+
+const orNull = <S extends Schema.Top>(schema: S) => Schema.optional(Schema.NullOr(schema))
+
+/** A driver may deliver a flag as 0/1 or, where the database has them, as a boolean. */
+const flag = Schema.Union([Schema.Boolean, Schema.Int])
+
+const RowSchema = Schema.Struct({
+  id: name.check(Schema.isMinLength(1, { expected: "a name that is not empty" })),
+  app: orNull(name),
+  region: Region,
+  country: orNull(Schema.String),
+  wg_ip: Schema.String,
+  port: integer(1, 65_535),
+  healthy: orNull(flag),
+  weight: orNull(integer(0, MAX_WEIGHT)),
+  soft_limit: orNull(integer(0, MAX_LIMIT)),
+  hard_limit: orNull(integer(0, MAX_LIMIT)),
+  deleted: orNull(flag)
+})
+
+const decodeRow = Schema.decodeUnknownResult(RowSchema, { errors: "all" })
+const formatIssue = SchemaIssue.makeFormatterStandardSchemaV1()
+
+/** The columns a source has to ask for; all but the first four may be missing from a foreign table (T4). */
+export const backendColumns = Object.keys(RowSchema.fields) as ReadonlyArray<keyof typeof RowSchema.fields>
+
+const show = (value: unknown): string => {
+  const text = typeof value === "string" ? JSON.stringify(value) : value instanceof Uint8Array ? "a blob" : String(value)
+  return text.length > 40 ? `${text.slice(0, 40)}...` : text
+}
+
+const bad = (row: BackendRow, reason: string): DecodedRow => ({ _tag: "Bad", id: show(row["id"]), reason })
+
+// 64-bit columns arrive as bigint; one too large for a number is out of every range here anyway.
+const plain = (value: unknown): unknown => (typeof value === "bigint" ? Number(value) : value)
+
+/** Decodes the address of a backend: a literal that one host can have. */
+const addressOf = (text: string): Result.Result<string, string> => {
+  const parsed = NetAddress.ipFromString(text)
+  if (Result.isFailure(parsed)) return Result.fail("an IPv4 or IPv6 address")
+  const ip = NetAddress.toCanonical(parsed.success)
+  if (NetAddress.isUnspecified(ip) || NetAddress.isMulticast(ip) || NetAddress.isIpv4Address(ip) && NetAddress.isBroadcast(ip)) {
+    return Result.fail("the address of one host")
+  }
+  return Result.succeed(NetAddress.formatIp(ip))
+}
+
+/** Decodes one row on its own, so that a bad row costs itself only (R9). Never throws. */
+export const decodeBackend = (raw: BackendRow): DecodedRow => {
+  const row: Record<string, unknown> = {}
+  for (const column of backendColumns) row[column] = plain(raw[column])
+  if (row["deleted"] === true || (typeof row["deleted"] === "number" && row["deleted"] !== 0)) return { _tag: "Deleted" }
+  if (typeof row["region"] === "string") row["region"] = row["region"].toLowerCase()
+
+  const decoded = decodeRow(row)
+  if (Result.isFailure(decoded)) {
+    const { issues } = formatIssue(decoded.failure.issue)
+    const reasons = issues.map((issue) => {
+      const column = String(issue.path?.[0] ?? "row")
+      return `${column}: ${issue.message}, got ${show(raw[column])}`
+    })
+    return bad(raw, reasons.join("; "))
+  }
+  const fields = decoded.success
+
+  const address = addressOf(fields.wg_ip)
+  if (Result.isFailure(address)) return bad(raw, `wg_ip: Expected ${address.failure}, got ${show(fields.wg_ip)}`)
+
+  const countryText = fields.country ?? ""
+  const country = countryText.trim() === "" ? undefined : countryFromText(countryText)
+  if (country === undefined && countryText.trim() !== "") {
+    return bad(raw, `country: Expected an ISO 3166 code of two letters, got ${show(countryText)}`)
+  }
+
+  const hardLimit = fields.hard_limit ?? 150
+  return {
+    _tag: "Backend",
+    backend: {
+      id: fields.id,
+      app: fields.app ?? "",
+      region: fields.region,
+      country,
+      address: address.success,
+      port: fields.port,
+      healthy: Boolean(fields.healthy ?? true),
+      weight: fields.weight ?? 1,
+      softLimit: Math.max(1, fields.soft_limit ?? 100),
+      hardLimit: hardLimit === 0 ? Infinity : hardLimit
+    }
+  }
+}
+
+/** The row that decodes to this backend; what a snapshot on disk holds. */
+export const encodeBackend = (backend: Backend): BackendRow => ({
+  id: backend.id,
+  app: backend.app,
+  region: backend.region,
+  country: backend.country ?? null,
+  wg_ip: backend.address,
+  port: backend.port,
+  healthy: backend.healthy ? 1 : 0,
+  weight: backend.weight,
+  soft_limit: backend.softLimit,
+  hard_limit: backend.hardLimit === Infinity ? 0 : backend.hardLimit
+})
+
+/** Same in every field. */
+export const sameBackend = (a: Backend, b: Backend): boolean =>
+  a.id === b.id &&
+  a.app === b.app &&
+  a.region === b.region &&
+  a.country === b.country &&
+  a.address === b.address &&
+  a.port === b.port &&
+  a.healthy === b.healthy &&
+  a.weight === b.weight &&
+  a.softLimit === b.softLimit &&
+  a.hardLimit === b.hardLimit

@@ -1,0 +1,52 @@
+/**
+ * How a connection ended (C6): who ended it, in which phase, and why. Every ended connection has exactly one, in its log
+ * line and in the counters.
+ */
+export interface Termination {
+  readonly by: TerminatedBy
+  readonly phase: Phase
+  readonly cause: Cause
+}
+
+export type TerminatedBy = "client" | "backend" | "proxy"
+
+/** Where in its life the connection was: before routing, choosing, dialling, carrying bytes, or being drained. */
+export type Phase = "pre-route" | "route" | "dial" | "relay" | "drain"
+
+export type Cause =
+  // Both sides finished in order; `by` is the side that finished first.
+  | "fin"
+  // One side reset.
+  | "rst"
+  // The backend's kernel refused the dial.
+  | "refused"
+  // No answer to the dial within the connect timeout.
+  | "connect-timeout"
+  // No route to the backend, or its host or network said so.
+  | "unreachable"
+  // Accept to routed took too long.
+  | "preroute-timeout"
+  // No byte either way (C3).
+  | "idle-timeout"
+  // One side had finished and the other stayed silent.
+  | "fin-timeout"
+  // Bytes waited and the receiver took none.
+  | "stall-timeout"
+  // Keepalive or retransmission found the peer gone.
+  | "peer-lost"
+  | "max-age"
+  // The proxy's own limit: connections, file descriptors, ports, memory.
+  | "limit"
+  // No eligible backend at all.
+  | "no-backend"
+  // Eligible ones, all at their hard limit.
+  | "no-capacity"
+  // The drain deadline came.
+  | "forced"
+  // An operator ended it.
+  | "killed"
+  // A fault of the proxy itself; the log has it.
+  | "internal"
+
+/** `client relay rst`, the short form people read in a log. */
+export const formatTermination = (end: Termination): string => `${end.by} ${end.phase} ${end.cause}`

@@ -1,0 +1,34 @@
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import type * as Stream from "effect/Stream"
+import type { BackendRow } from "../domain/Backend.ts"
+
+/** Why a source could not be read. `target` names what was asked: a path, a host. */
+export class SourceError extends Data.TaggedError("SourceError")<{
+  readonly source: string
+  readonly target: string
+  readonly reason: "missing" | "unreadable" | "locked" | "corrupt" | "schema" | "unreachable"
+  readonly detail: string
+}> {
+  override get message(): string {
+    return `${this.source} ${this.target}: ${this.reason}: ${this.detail}`
+  }
+}
+
+/** What a source tells about its table. */
+export type SourceEvent =
+  /** All rows, as they are now. */
+  | { readonly _tag: "Rows"; readonly rows: ReadonlyArray<BackendRow> }
+  /** Looked, and nothing has changed since the last rows. */
+  | { readonly _tag: "Unchanged" }
+  /** Could not look. The source goes on trying by itself. */
+  | { readonly _tag: "Lost"; readonly error: SourceError }
+
+/** Where backends come from. The stream never fails or ends: losing the source is an event, and it reconnects by itself. */
+export class BackendSource extends Context.Service<
+  BackendSource,
+  {
+    readonly name: string
+    readonly events: Stream.Stream<SourceEvent>
+  }
+>()("edgeproxy/routing/BackendSource") {}

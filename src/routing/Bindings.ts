@@ -1,0 +1,88 @@
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
+import { Supervisor } from "../actor/Supervisor.ts"
+import { isExpired } from "../domain/Binding.ts"
+import type { ClientKey } from "../domain/Client.ts"
+import { monotonicMs } from "../actor/Monotonic.ts"
+import * as BindingTable from "./BindingTable.ts"
+
+export interface BindingsOptions {
+  /** Sliding; 0 turns affinity off. */
+  readonly ttlMs: number
+  readonly gcIntervalMs: number
+  readonly max: number
+}
+
+/** A binding that holds: the entry and the backend it names. */
+export interface BoundTo {
+  readonly index: number
+  readonly backend: number
+  /** Connections open through it (A4). */
+  readonly open: number
+}
+
+/** Client affinity (A1-A3): a bounded table with a sliding TTL, collected on an interval. Synchronous but for its collector. */
+export class Bindings extends Context.Service<
+  Bindings,
+  {
+    readonly enabled: boolean
+    /** Never an expired one. Does not slide the TTL. */
+    readonly find: (key: ClientKey, app: number) => BoundTo | undefined
+    /** Binds, or slides the TTL of a binding that already names this backend; counts the connection as open. */
+    readonly bind: (key: ClientKey, app: number, backend: number) => BindingTable.BindingRef | undefined
+    readonly close: (ref: BindingTable.BindingRef) => void
+    readonly size: () => number
+    readonly evictions: () => number
+  }
+>()("edgeproxy/routing/Bindings") {
+  static readonly layer = (options: BindingsOptions): Layer.Layer<Bindings, never, Supervisor> =>
+    Layer.effect(Bindings, make(options))
+}
+
+// Entries looked at before other work gets its turn: far below a millisecond.
+const GC_SLICE = 2_000
+
+export const make = Effect.fnUntraced(function* (options: BindingsOptions) {
+  const { max, ttlMs } = options
+  const supervisor = yield* Supervisor
+  const now = yield* monotonicMs
+  const table = BindingTable.make(max)
+
+  const collect = Effect.gen(function* () {
+    let total = 0
+    while (true) {
+      const { removed, seen } = table.expire(now(), ttlMs, GC_SLICE)
+      total += removed
+      if (seen < GC_SLICE) break
+      yield* Effect.yieldNow
+    }
+    if (total > 0) yield* Effect.logDebug("expired bindings collected", { removed: total, kept: table.size() })
+  })
+  if (ttlMs > 0) {
+    yield* supervisor.supervise("bindings-gc", collect.pipe(Effect.schedule(Schedule.spaced(options.gcIntervalMs))))
+  }
+
+  return Bindings.of({
+    enabled: ttlMs > 0,
+    find: (key, app) => {
+      if (ttlMs <= 0) return undefined
+      const index = table.find(key, app)
+      if (index < 0) return undefined
+      const open = table.openOf(index)
+      if (isExpired({ lastUsed: table.lastUsedOf(index), open }, now(), ttlMs)) return undefined
+      return { index, backend: table.backendOf(index), open }
+    },
+    bind: (key, app, backend) => {
+      if (ttlMs <= 0) return undefined
+      let index = table.find(key, app)
+      if (index >= 0 && table.backendOf(index) === backend) table.touch(index, now())
+      else index = table.put(key, app, backend, now())
+      return table.open(index)
+    },
+    close: (ref) => table.close(ref, now()),
+    size: table.size,
+    evictions: table.evictions
+  })
+})

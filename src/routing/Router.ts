@@ -1,0 +1,139 @@
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { affinityHash, type Client } from "../domain/Client.ts"
+import { hashText } from "../domain/Hash.ts"
+import type { Region } from "../domain/Region.ts"
+import { type ClientGeo, type Tier, tierOf } from "../domain/Score.ts"
+import type { BindingRef } from "./BindingTable.ts"
+import { Bindings } from "./Bindings.ts"
+import type { ChoiceTree } from "./ChoiceTree.ts"
+import { type Lease, reserve } from "./Lease.ts"
+import { hasRoom, isEligible, type Upstream } from "./Upstream.ts"
+import { OVER_SOFT, type Pool, Upstreams } from "./Upstreams.ts"
+
+/** What the choice depends on besides the state of the POP. */
+export interface RouteRequest {
+  readonly client: Client
+  readonly geo: ClientGeo
+  /** The listener's app; undefined considers all apps (R8). */
+  readonly app: string | undefined
+  /** Backends this connection has tried in vain; they are out. */
+  readonly tried: ReadonlyArray<Upstream>
+}
+
+/** A reserved place on a backend, and why this one. */
+export interface Route {
+  readonly lease: Lease
+  readonly tier: Tier
+  /** `hit`: the client's own binding; `rebound`: it had one that no longer serves; `new`: none, or the binding is full (A4). */
+  readonly affinity: "new" | "hit" | "rebound"
+  /** Whether success binds the client to this backend. */
+  readonly binds: boolean
+}
+
+/** Why there is no route: nothing eligible, or all of it at the hard limit or tried. */
+export type NoRoute = "no-backend" | "no-capacity"
+
+export interface RouterOptions {
+  readonly region: Region
+  /** A4; 0 is off. */
+  readonly bindingMaxConnections: number
+}
+
+/**
+ * The choice of a backend, synchronous and free of I/O: affinity first (A1-A4), else the nearest tier that has room (R2),
+ * and in it the lowest load, equal ones settled by the client's own hash (R1, R7).
+ */
+export class Router extends Context.Service<
+  Router,
+  {
+    /** Chooses and reserves in one step, so that a burst can't overfill a backend (R5). */
+    readonly route: (request: RouteRequest) => Route | NoRoute
+    /** To be called once the dial has succeeded: the reservation becomes a live connection and the client is bound. */
+    readonly bind: (request: RouteRequest, route: Route) => BindingRef | undefined
+  }
+>()("edgeproxy/routing/Router") {
+  static readonly layer = (options: RouterOptions): Layer.Layer<Router, never, Bindings | Upstreams> =>
+    Layer.effect(Router, make(options))
+}
+
+export const make = Effect.fnUntraced(function* (options: RouterOptions) {
+  const upstreams = yield* Upstreams
+  const bindings = yield* Bindings
+  const apps = new Map<string | undefined, { readonly number: number; readonly hash: number }>()
+
+  // The apps of the listeners: a few, and numbers for them make bindings small.
+  const appOf = (app: string | undefined) => {
+    const known = apps.get(app)
+    if (known !== undefined) return known
+    const made = { number: apps.size, hash: hashText(app ?? "*") }
+    apps.set(app, made)
+    return made
+  }
+
+  const fits = (upstream: Upstream, app: string | undefined): boolean =>
+    isEligible(upstream) && (app === undefined || upstream.backend.app === app)
+
+  const route = (request: RouteRequest): Route | NoRoute => {
+    const { app, client, geo, tried } = request
+    const { hash, number } = appOf(app)
+    const binding = bindings.find(client.key, number)
+    const bound = binding === undefined ? undefined : upstreams.bySeq(binding.backend)
+    const full =
+      binding !== undefined && options.bindingMaxConnections > 0 && binding.open >= options.bindingMaxConnections
+    if (bound !== undefined && !full && fits(bound, app) && hasRoom(bound) && !tried.includes(bound)) {
+      const tier = tierOf(bound.backend, geo, options.region)
+      return { lease: reserve(upstreams, bound), tier, affinity: "hit", binds: true }
+    }
+
+    const pool = upstreams.pool(app)
+    if (pool === undefined || pool.eligible === 0) return "no-backend"
+    const chosen = withoutTried(tried, () => choose(pool, geo, options.region, affinityHash(client.key, hash)))
+    if (chosen === undefined) return "no-capacity"
+    return {
+      lease: reserve(upstreams, chosen),
+      tier: tierOf(chosen.backend, geo, options.region),
+      affinity: binding === undefined || full ? "new" : "rebound",
+      binds: !full
+    }
+  }
+
+  // Few connections ever have tried backends, so taking those out for the moment beats carrying a filter through the trees.
+  const withoutTried = (tried: ReadonlyArray<Upstream>, pick: () => Upstream | undefined): Upstream | undefined => {
+    for (const { backend, places } of tried) {
+      for (const { member, tree } of places) tree.update(member, Infinity, backend.weight)
+    }
+    const chosen = pick()
+    for (const upstream of tried) upstreams.refresh(upstream)
+    return chosen
+  }
+
+  return Router.of({
+    route,
+    bind: ({ app, client }, { binds, lease }) => {
+      lease.commit()
+      return binds ? bindings.bind(client.key, appOf(app).number, lease.upstream.seq) : undefined
+    }
+  })
+})
+
+/** The trees that can hold a candidate, nearest tier first (R2). */
+const tiersOf = (pool: Pool, geo: ClientGeo, popRegion: Region): ReadonlyArray<ChoiceTree<Upstream> | undefined> => [
+  geo.country === undefined ? undefined : pool.byCountry.get(geo.country),
+  geo.region === undefined ? undefined : pool.byRegion.get(geo.region),
+  pool.byRegion.get(popRegion),
+  pool.all
+]
+
+/**
+ * The first tier with a candidate decides. Its tree may hold members of a nearer tier too, but those are all without room,
+ * or that tier would have decided. With spilling at the soft limit a tier whose members have all reached it waits until the
+ * others have as well (R6).
+ */
+export const choose = (pool: Pool, geo: ClientGeo, popRegion: Region, hash: number): Upstream | undefined => {
+  const tiers = tiersOf(pool, geo, popRegion)
+  for (const tree of tiers) if (tree !== undefined && tree.lowest() < OVER_SOFT) return tree.choose(hash)
+  for (const tree of tiers) if (tree !== undefined && tree.lowest() < Infinity) return tree.choose(hash)
+  return undefined
+}

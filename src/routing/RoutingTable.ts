@@ -1,0 +1,246 @@
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as FiberHandle from "effect/FiberHandle"
+import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
+import * as SubscriptionRef from "effect/SubscriptionRef"
+import * as Actor from "../actor/Actor.ts"
+import { monotonicMs } from "../actor/Monotonic.ts"
+import { forEachSliced } from "../actor/Sliced.ts"
+import { Supervisor } from "../actor/Supervisor.ts"
+import { type BackendRow, encodeBackend } from "../domain/Backend.ts"
+import { mustHold, type Shrink } from "../domain/TableGate.ts"
+import { BackendSource, type SourceError, type SourceEvent } from "./BackendSource.ts"
+import { type Backends, type DecodedTable, decodeTable, diffTables } from "./TableUpdate.ts"
+import { TableSnapshotStore } from "./TableSnapshotStore.ts"
+import { Upstreams } from "./Upstreams.ts"
+
+/** The table as it stands; immutable. */
+export interface TableSnapshot extends DecodedTable {
+  /** Counts published tables; 0 before the first. */
+  readonly version: number
+  readonly origin: "none" | "source" | "snapshot"
+}
+
+export interface TableStatus {
+  readonly version: number
+  readonly origin: TableSnapshot["origin"]
+  readonly backends: number
+  readonly quarantined: number
+  /** Since the source last confirmed what is served. Undefined before that. */
+  readonly ageMs: number | undefined
+  readonly lost: SourceError | undefined
+  readonly held: Shrink | undefined
+}
+
+export interface TableOptions {
+  /** T5: the largest share of eligible backends an update may remove unasked. */
+  readonly maxShrink: number
+  /** T5: an update that has stood unchanged this long is taken after all. */
+  readonly holdMs: number
+}
+
+/**
+ * The only writer of the routing table. It decodes each row on its own, holds back an update that would remove too much at
+ * once (T5), applies the difference in slices, publishes an immutable snapshot and keeps it on disk. When the source is
+ * lost it changes nothing; before the first table it serves the stored one (T3).
+ */
+export class RoutingTable extends Context.Service<
+  RoutingTable,
+  {
+    readonly snapshot: SubscriptionRef.SubscriptionRef<TableSnapshot>
+    /** Completes with the first table, from the source or from disk. */
+    readonly firstTable: Effect.Effect<void>
+    readonly status: () => TableStatus
+    /** Takes a held update now; false when none is held. */
+    readonly confirm: Effect.Effect<boolean>
+  }
+>()("edgeproxy/routing/RoutingTable") {
+  static readonly layer = (
+    options: TableOptions
+  ): Layer.Layer<RoutingTable, never, BackendSource | Supervisor | TableSnapshotStore | Upstreams> =>
+    Layer.effect(RoutingTable, make(options))
+}
+
+type Message =
+  | { readonly _tag: "Source"; readonly event: SourceEvent }
+  | { readonly _tag: "HoldElapsed"; readonly held: Held }
+  | { readonly _tag: "Confirm"; readonly reply: Deferred.Deferred<boolean> }
+
+interface Held {
+  readonly table: DecodedTable
+  readonly shrink: Shrink
+}
+
+const MAILBOX = 16
+const MAX_QUARANTINE_LINES = 20
+
+export const make = Effect.fnUntraced(
+  function* (options: TableOptions) {
+    const source = yield* BackendSource
+    const store = yield* TableSnapshotStore
+    const upstreams = yield* Upstreams
+    const supervisor = yield* Supervisor
+    const now = yield* monotonicMs
+
+    const snapshot = yield* SubscriptionRef.make<TableSnapshot>({
+      version: 0,
+      origin: "none",
+      backends: new Map(),
+      quarantined: new Map()
+    })
+    const first = yield* Deferred.make<void>()
+    const holdTimer = yield* FiberHandle.make()
+    let lost: SourceError | undefined
+    let confirmedAt: number | undefined
+    let held: Held | undefined
+    const current = (): TableSnapshot => SubscriptionRef.getUnsafe(snapshot)
+
+    const stored = yield* store.load.pipe(
+      Effect.tapError((error) => Effect.logError("the stored table can't be read; starting without it", error.message)),
+      Effect.orElseSucceed(() => undefined)
+    )
+    // What the first table of the source is measured against (T5), and what is served when the source gives none (T3).
+    const fallback = stored === undefined ? undefined : yield* decodeTable(stored.rows)
+
+    const save = Effect.fnUntraced(
+      function* (backends: Backends) {
+        const rows: Array<BackendRow> = []
+        yield* forEachSliced(backends.values(), (backend) => void rows.push(encodeBackend(backend)))
+        yield* store.save({ savedAt: yield* Clock.currentTimeMillis, rows })
+      },
+      Effect.catch((error) =>
+        Effect.logError("the table could not be stored; a restart without the source would lack it", error.message)
+      )
+    )
+
+    const logQuarantine = Effect.fnUntraced(function* (before: DecodedTable, after: DecodedTable) {
+      const fresh = Array.from(after.quarantined).filter(([row, reason]) => before.quarantined.get(row) !== reason)
+      for (const [row, reason] of fresh.slice(0, MAX_QUARANTINE_LINES)) {
+        yield* Effect.logWarning("bad row left out of the table", { row, reason })
+      }
+      const more = fresh.length - MAX_QUARANTINE_LINES
+      if (more > 0) yield* Effect.logWarning("more bad rows left out of the table", { more })
+    })
+
+    const publish = Effect.fnUntraced(function* (table: DecodedTable, origin: "source" | "snapshot") {
+      const before = current()
+      held = undefined
+      const diff = yield* diffTables(before.backends, table.backends)
+      const changed = diff.put.length > 0 || diff.drop.length > 0
+      yield* logQuarantine(before, table)
+      // New ones first: a table that replaces every backend must not leave a moment with none.
+      yield* forEachSliced(diff.put, upstreams.put)
+      yield* forEachSliced(diff.drop, upstreams.drop)
+      if (changed || origin !== before.origin || !sameReasons(before, table)) {
+        yield* SubscriptionRef.set(snapshot, { ...table, version: before.version + 1, origin })
+        yield* Effect.logInfo("routing table", {
+          origin,
+          version: before.version + 1,
+          backends: table.backends.size,
+          changed: diff.put.length,
+          removed: diff.drop.length,
+          quarantined: table.quarantined.size
+        })
+      }
+      yield* Deferred.succeed(first, undefined)
+      if (origin === "source" && (changed || before.origin !== "source")) yield* save(table.backends)
+    })
+
+    const hold = Effect.fnUntraced(function* (table: DecodedTable, shrink: Shrink) {
+      if (held !== undefined) {
+        const same = yield* diffTables(held.table.backends, table.backends)
+        if (same.put.length === 0 && same.drop.length === 0) return
+      }
+      const next: Held = { table, shrink }
+      held = next
+      yield* Effect.logError("update held: it would remove too many backends at once", {
+        ...shrink,
+        allowedShare: options.maxShrink,
+        takenAfterMs: options.holdMs
+      })
+      yield* FiberHandle.run(
+        holdTimer,
+        actor.tell({ _tag: "HoldElapsed", held: next }).pipe(Effect.delay(options.holdMs))
+      )
+      if (current().origin === "none" && fallback !== undefined) yield* publishStored(fallback, next)
+    })
+
+    const publishStored = Effect.fnUntraced(function* (table: DecodedTable, keep?: Held) {
+      yield* Effect.logWarning("serving the stored table", { backends: table.backends.size })
+      yield* publish(table, "snapshot")
+      held = keep
+    })
+
+    const takeRows = Effect.fnUntraced(function* (rows: ReadonlyArray<BackendRow>) {
+      const table = yield* decodeTable(rows)
+      const baseline = current().origin === "none" && fallback !== undefined ? fallback.backends : current().backends
+      const { shrink } = yield* diffTables(baseline, table.backends)
+      if (mustHold(shrink, options.maxShrink)) yield* hold(table, shrink)
+      else yield* publish(table, "source")
+    })
+
+    const receive = Effect.fnUntraced(function* (message: Message) {
+      if (message._tag === "HoldElapsed") {
+        if (held !== message.held) return
+        yield* Effect.logWarning("held update taken: it has stood unchanged", {
+          ...held.shrink,
+          heldMs: options.holdMs
+        })
+        return yield* publish(message.held.table, "source")
+      }
+      if (message._tag === "Confirm") {
+        const confirmed = held
+        if (confirmed !== undefined) yield* publish(confirmed.table, "source")
+        return yield* Effect.asVoid(Deferred.succeed(message.reply, confirmed !== undefined))
+      }
+      const { event } = message
+      if (event._tag === "Lost") {
+        if (lost?.message !== event.error.message)
+          yield* Effect.logError("source lost; the last good table stays", event.error.message)
+        lost = event.error
+        if (current().origin === "none" && fallback !== undefined) yield* publishStored(fallback)
+        return
+      }
+      if (lost !== undefined) yield* Effect.logInfo("source is back", { source: source.name })
+      lost = undefined
+      confirmedAt = now()
+      if (event._tag === "Rows") yield* takeRows(event.rows)
+    })
+
+    const actor: Actor.ActorRef<Message> = yield* Actor.make({ name: "routing-table", mailbox: MAILBOX, receive })
+    yield* supervisor.supervise(
+      `source-${source.name}`,
+      source.events.pipe(Stream.runForEach((event) => actor.tell({ _tag: "Source", event })))
+    )
+
+    return RoutingTable.of({
+      snapshot,
+      firstTable: Deferred.await(first),
+      status: () => {
+        const { backends, origin, quarantined, version } = current()
+        return {
+          version,
+          origin,
+          backends: backends.size,
+          quarantined: quarantined.size,
+          ageMs: confirmedAt === undefined ? undefined : now() - confirmedAt,
+          lost,
+          held: held?.shrink
+        }
+      },
+      confirm: Effect.gen(function* () {
+        const reply = yield* Deferred.make<boolean>()
+        yield* actor.tell({ _tag: "Confirm", reply })
+        return yield* Deferred.await(reply)
+      })
+    })
+  },
+  Effect.annotateLogs({ service: "routing-table" })
+)
+
+const sameReasons = (a: DecodedTable, b: DecodedTable): boolean =>
+  a.quarantined.size === b.quarantined.size &&
+  Array.from(b.quarantined).every(([row, reason]) => a.quarantined.get(row) === reason)

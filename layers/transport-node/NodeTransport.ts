@@ -1,0 +1,143 @@
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as net from "node:net"
+import { performance } from "node:perf_hooks"
+import * as DeadlineWheel from "../../src/traffic/DeadlineWheel.ts"
+import {
+  type Accepted,
+  type Census,
+  type ConnectionId,
+  DialError,
+  type Listener,
+  type ListenerEvents,
+  type ListenOptions,
+  Transport
+} from "../../src/traffic/Transport.ts"
+import { codeOf, gone, listenError } from "./errno.ts"
+import { type Engine, NodeConnection } from "./NodeConnection.ts"
+
+const TICK_MS = 50
+
+/** The portable engine on `node:net`: works wherever Node does, and is the reference for faster ones. */
+export const layer: Layer.Layer<Transport> = Layer.effect(
+  Transport,
+  Effect.gen(function* () {
+    const connections = new Map<ConnectionId, NodeConnection>()
+    let nextId: ConnectionId = 1
+    let listeners = 0
+    let resetWhilePaused = 0
+    const now = (): number => performance.now()
+    const wheel = DeadlineWheel.make<NodeConnection>(TICK_MS, now())
+    const engine: Engine = { now, wheel, forget: (connection) => connections.delete(connection.id) }
+    yield* Effect.acquireRelease(
+      Effect.sync(() => setInterval(() => wheel.advance(now(), (connection) => connection.due(now())), TICK_MS)),
+      (timer) =>
+        Effect.sync(() => {
+          clearInterval(timer)
+          const why = { by: "proxy", phase: "drain", cause: "forced" } as const
+          for (const connection of connections.values()) connection.end("rst", why)
+        })
+    )
+
+    const accept = (socket: net.Socket, options: ListenOptions, events: ListenerEvents): void => {
+      const { localAddress, localPort, remoteAddress, remotePort } = socket
+      if (remoteAddress === undefined || remotePort === undefined) {
+        // The client has reset while it waited in the backlog: nothing to serve.
+        socket.on("error", () => undefined)
+        socket.destroy()
+        return
+      }
+      const id = nextId++
+      connections.set(id, new NodeConnection(id, socket, engine, events, options.prerouteMs))
+      const accepted: Accepted = {
+        id,
+        remote: { address: remoteAddress, port: remotePort },
+        local: { address: localAddress ?? options.address.address, port: localPort ?? options.address.port }
+      }
+      events.onAccept([accepted])
+    }
+
+    const listen = Effect.fnUntraced(function* (options: ListenOptions, events: ListenerEvents) {
+      let pausedFor: string | undefined
+      const server = net.createServer({
+        allowHalfOpen: true,
+        noDelay: true,
+        keepAlive: options.keepaliveMs > 0,
+        keepAliveInitialDelay: options.keepaliveMs
+      })
+      server.on("connection", (socket) => {
+        if (pausedFor === undefined) return accept(socket, options, events)
+        // node:net can't leave clients in the backlog, so they are told at once.
+        resetWhilePaused++
+        socket.on("error", () => undefined)
+        socket.resetAndDestroy()
+        events.onAcceptError({ code: pausedFor, count: 1 })
+      })
+      const open = Effect.callback<void, ReturnType<typeof listenError>>((resume) => {
+        const fail = (error: Error): void => resume(Effect.fail(listenError(options.address, codeOf(error))))
+        server.once("error", fail)
+        server.listen({ host: options.address.address, port: options.address.port, backlog: options.backlog }, () => {
+          server.off("error", fail)
+          server.on("error", (error) => events.onAcceptError({ code: codeOf(error), count: 1 }))
+          listeners++
+          resume(Effect.void)
+        })
+      })
+      const close = Effect.suspend(() => {
+        if (!server.listening) return Effect.void
+        return turn.pipe(
+          // What waits in the accept queue is taken by the loop before the socket is closed.
+          Effect.andThen(turn),
+          Effect.andThen(
+            Effect.sync(() => {
+              if (!server.listening) return
+              listeners--
+              server.close()
+            })
+          ),
+          Effect.andThen(turn)
+        )
+      })
+      yield* Effect.acquireRelease(open, () => close)
+      const bound = server.address()
+      const address =
+        bound === null || typeof bound === "string" ? options.address : { address: bound.address, port: bound.port }
+      const listener: Listener = {
+        address,
+        pause: (reason) => void (pausedFor = reason),
+        resume: () => void (pausedFor = undefined),
+        close
+      }
+      return listener
+    })
+
+    return Transport.of({
+      engine: "node",
+      listen,
+      bridge: (id, options) =>
+        Effect.callback((resume) => {
+          const connection = connections.get(id)
+          if (connection === undefined) return resume(Effect.fail(gone()))
+          connection.dial(options, (result) => {
+            resume(result instanceof DialError ? Effect.fail(result) : Effect.succeed(result))
+          })
+          return Effect.sync(() => connection.cancelDial())
+        }),
+      counts: (id, out) => {
+        const connection = connections.get(id)
+        connection?.counts(out)
+        return connection !== undefined
+      },
+      abort: (id, how, why) => connections.get(id)?.end(how, why),
+      census: (): Census => ({
+        connections: connections.size,
+        listeners,
+        fds: listeners + 2 * connections.size,
+        resetWhilePaused
+      })
+    })
+  })
+)
+
+/** One turn of the event loop, polls included. */
+const turn = Effect.callback<void>((resume) => void setImmediate(() => resume(Effect.void)))

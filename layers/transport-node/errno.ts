@@ -1,0 +1,54 @@
+import type { Cause } from "../../src/domain/Termination.ts"
+import { DialError, type Endpoint, ListenError } from "../../src/traffic/Transport.ts"
+
+export const codeOf = (error: unknown): string =>
+  typeof error === "object" && error !== null && "code" in error && typeof error.code === "string"
+    ? error.code
+    : "UNKNOWN"
+
+const dialErrors: Readonly<Record<string, readonly [DialError["source"], DialError["reason"]]>> = {
+  ECONNREFUSED: ["backend", "Refused"],
+  ETIMEDOUT: ["backend", "Timeout"],
+  ECONNRESET: ["backend", "Reset"],
+  EPIPE: ["backend", "Reset"],
+  EHOSTUNREACH: ["backend", "Unreachable"],
+  ENETUNREACH: ["backend", "Unreachable"],
+  EHOSTDOWN: ["backend", "Unreachable"],
+  // Exhaustion is the proxy's own trouble and must never count against a backend.
+  EADDRNOTAVAIL: ["proxy", "NoPorts"],
+  EADDRINUSE: ["proxy", "NoPorts"],
+  EAGAIN: ["proxy", "NoPorts"],
+  EMFILE: ["proxy", "NoFds"],
+  ENFILE: ["proxy", "NoFds"],
+  ENOBUFS: ["proxy", "NoMem"],
+  ENOMEM: ["proxy", "NoMem"],
+  EACCES: ["proxy", "Denied"],
+  EPERM: ["proxy", "Denied"]
+}
+
+export const dialError = (code: string): DialError => {
+  const [source, reason] = dialErrors[code] ?? ["backend", "Unreachable"]
+  return new DialError({ source, reason, code })
+}
+
+/** The client is no longer there to be served. */
+export const gone = (): DialError => new DialError({ source: "client", reason: "Gone", code: "GONE" })
+
+const listenErrors: Readonly<Record<string, readonly [ListenError["reason"], string]>> = {
+  EADDRINUSE: ["InUse", "the address is in use by another process"],
+  EACCES: ["Denied", "no permission; ports below 1024 need the NET_BIND_SERVICE capability"],
+  EPERM: ["Denied", "no permission"],
+  EADDRNOTAVAIL: ["BadAddress", "this host has no such address"],
+  EAFNOSUPPORT: ["BadAddress", "this host does not support the address family"],
+  EINVAL: ["BadAddress", "not an address to listen on"],
+  EMFILE: ["NoFds", "out of file descriptors"],
+  ENFILE: ["NoFds", "out of file descriptors"]
+}
+
+export const listenError = (address: Endpoint, code: string): ListenError => {
+  const [reason, detail] = listenErrors[code] ?? ["Other", code]
+  return new ListenError({ reason, address, detail })
+}
+
+/** What an error on an established connection means for how it ended. */
+export const relayCause = (code: string): Cause => (code === "ECONNRESET" || code === "EPIPE" ? "rst" : "peer-lost")

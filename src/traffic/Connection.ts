@@ -1,0 +1,88 @@
+import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
+import type { Cause, Termination } from "../domain/Termination.ts"
+import { Router } from "../routing/Router.ts"
+import { type ConnectionRecord } from "./Connections.ts"
+import { type BridgeOptions, type DialError, Transport } from "./Transport.ts"
+
+export interface ConnectionOptions {
+  readonly connectMs: number
+  /** Distinct candidates tried before the client is closed (C1). */
+  readonly attempts: number
+  readonly keepaliveMs: number
+  readonly limits: BridgeOptions["limits"]
+}
+
+const dialCauses: Readonly<Record<DialError["reason"], Cause>> = {
+  Refused: "refused",
+  Timeout: "connect-timeout",
+  Unreachable: "unreachable",
+  Reset: "rst",
+  NoPorts: "limit",
+  NoFds: "limit",
+  NoMem: "limit",
+  Denied: "internal",
+  Gone: "rst"
+}
+
+/** How a connection ends whose last dial failed so. */
+export const dialTermination = (error: DialError): Termination => ({
+  by: error.source,
+  phase: "dial",
+  cause: dialCauses[error.reason]
+})
+
+/**
+ * The first part of a connection's life, from accept to flowing bytes (C1): choose and reserve, dial, on the backend's
+ * failure the next candidate, then bind. It ends when bytes flow or the client is closed; what follows needs no fiber.
+ * The lease is given back here for every dial that failed, and at the connection's end otherwise.
+ */
+export const make = Effect.fnUntraced(function* (options: ConnectionOptions) {
+  const router = yield* Router
+  const transport = yield* Transport
+
+  const serve = Effect.fnUntraced(function* (record: ConnectionRecord, failed?: DialError) {
+    let failure = failed
+    const limits = yield* jittered(options.limits)
+    while (!record.ended) {
+      const route = record.attempts < options.attempts ? router.route(record) : "no-capacity"
+      if (typeof route === "string") {
+        const why = failure === undefined ? noRoute(route) : dialTermination(failure)
+        return transport.abort(record.id, "rst", why)
+      }
+      record.route = route
+      record.attempts++
+      const { backend } = route.lease.upstream
+      const result = yield* Effect.match(
+        transport.bridge(record.id, {
+          address: { address: backend.address, port: backend.port },
+          connectMs: options.connectMs,
+          keepaliveMs: options.keepaliveMs,
+          limits
+        }),
+        { onFailure: (error) => error, onSuccess: (bridged) => bridged }
+      )
+      // Its end came first: the lease is back already.
+      if (record.ended) return
+      if (!("reason" in result)) {
+        record.connectUs = result.connectUs
+        record.binding = router.bind(record, route)
+        return
+      }
+      failure = result
+      route.lease.release()
+      if (failure.source === "client") return
+      if (failure.source === "proxy") return transport.abort(record.id, "rst", dialTermination(failure))
+      record.tried.push(route.lease.upstream)
+    }
+  })
+  return { serve }
+})
+
+const noRoute = (cause: "no-backend" | "no-capacity"): Termination => ({ by: "proxy", phase: "route", cause })
+
+// Connections opened together must not all end together (C3: 10 % either way).
+const jittered = (limits: BridgeOptions["limits"]): Effect.Effect<BridgeOptions["limits"]> =>
+  limits.maxAgeMs <= 0
+    ? Effect.succeed(limits)
+    : Effect.map(Random.next, (random) => ({ ...limits, maxAgeMs: limits.maxAgeMs * (0.9 + 0.2 * random) }))

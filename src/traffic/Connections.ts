@@ -1,0 +1,66 @@
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type { Client } from "../domain/Client.ts"
+import type { ClientGeo } from "../domain/Score.ts"
+import type { BindingRef } from "../routing/BindingTable.ts"
+import type { Route } from "../routing/Router.ts"
+import type { Upstream } from "../routing/Upstream.ts"
+import type { ConnectionId } from "./Transport.ts"
+
+/** All there is of a connection while bytes flow: one flat record. Times are monotonic milliseconds. */
+export interface ConnectionRecord {
+  readonly id: ConnectionId
+  readonly client: Client
+  readonly clientPort: number
+  readonly geo: ClientGeo
+  readonly app: string | undefined
+  /** The address of its listener. */
+  readonly listener: string
+  readonly acceptedAt: number
+  route: Route | undefined
+  binding: BindingRef | undefined
+  attempts: number
+  connectUs: number | undefined
+  /** Backends that have failed this connection. */
+  readonly tried: Array<Upstream>
+  ended: boolean
+}
+
+/** Every connection between accept and end. */
+export class Connections extends Context.Service<
+  Connections,
+  {
+    readonly add: (record: ConnectionRecord) => void
+    readonly get: (id: ConnectionId) => ConnectionRecord | undefined
+    readonly remove: (record: ConnectionRecord) => void
+    readonly size: () => number
+    readonly all: () => Iterable<ConnectionRecord>
+    /** Completes when there is none. */
+    readonly awaitEmpty: Effect.Effect<void>
+  }
+>()("edgeproxy/traffic/Connections") {
+  static readonly layer: Layer.Layer<Connections> = Layer.sync(Connections, () => {
+    const records = new Map<ConnectionId, ConnectionRecord>()
+    const waiters = new Set<Deferred.Deferred<void>>()
+    return {
+      add: (record) => void records.set(record.id, record),
+      get: (id) => records.get(id),
+      remove: (record) => {
+        records.delete(record.id)
+        if (records.size > 0) return
+        for (const waiter of waiters) Deferred.doneUnsafe(waiter, Effect.void)
+        waiters.clear()
+      },
+      size: () => records.size,
+      all: () => records.values(),
+      awaitEmpty: Effect.suspend(() => {
+        if (records.size === 0) return Effect.void
+        const waiter = Deferred.makeUnsafe<void>()
+        waiters.add(waiter)
+        return Deferred.await(waiter).pipe(Effect.ensuring(Effect.sync(() => waiters.delete(waiter))))
+      })
+    }
+  })
+}

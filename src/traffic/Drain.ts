@@ -1,0 +1,79 @@
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import { forEachSliced } from "../actor/Sliced.ts"
+import { monotonicMs } from "../actor/Monotonic.ts"
+import type { Termination } from "../domain/Termination.ts"
+import { type ConnectionRecord, Connections } from "./Connections.ts"
+import { type DrainReport, Shutdown } from "./Shutdown.ts"
+import { type Listener, type LiveCounts, Transport } from "./Transport.ts"
+
+/** All in milliseconds, from the signal on. */
+export interface DrainOptions {
+  /** Keep accepting this long, so that whoever watches `/ready` sends its clients elsewhere first. */
+  readonly graceMs: number
+  /** When what is left is closed by force. */
+  readonly timeoutMs: number
+  /** Spread the forced closes over this last part of the time. */
+  readonly paceMs: number
+}
+
+const forced: Termination = { by: "proxy", phase: "drain", cause: "forced" }
+
+// A connection silent for this long is between messages: an orderly end can't look like a complete answer cut short.
+const QUIET_MS = 1_000
+
+/**
+ * The end of the traffic (S1): say no to readiness, wait for the grace time, close the listeners, let connections run on
+ * until they end or the deadline comes, close the rest. A second signal skips every wait.
+ */
+export const drain = Effect.fnUntraced(function* (listeners: ReadonlyArray<Listener>, options: DrainOptions) {
+  const connections = yield* Connections
+  const transport = yield* Transport
+  const shutdown = yield* Shutdown
+  const now = yield* monotonicMs
+  const startedAt = now()
+  const hurry = Deferred.await(shutdown.hurry)
+  const waitFor = (work: Effect.Effect<unknown>, ms: number): Effect.Effect<void> =>
+    Effect.raceFirst(work, hurry).pipe(Effect.timeoutOption(Math.max(0, ms)), Effect.interruptible, Effect.asVoid)
+
+  yield* Effect.logInfo("draining", { connections: connections.size(), ...options })
+  if (options.graceMs > 0) yield* waitFor(Effect.never, options.graceMs)
+  yield* Effect.forEach(listeners, (listener) => listener.close, { concurrency: "unbounded", discard: true })
+  const open = connections.size()
+  yield* Effect.logInfo("listeners closed", { connections: open })
+
+  const deadline = startedAt + options.timeoutMs
+  const pace = Math.min(options.paceMs, options.timeoutMs)
+  yield* waitFor(connections.awaitEmpty, deadline - pace - now())
+
+  const counts: LiveCounts = { bytesIn: 0, bytesOut: 0, idleMs: 0, waiting: 0 }
+  const closeOne = (record: ConnectionRecord): boolean => {
+    if (!transport.counts(record.id, counts)) return false
+    const quiet = counts.waiting === 0 && counts.idleMs >= QUIET_MS
+    // A cut in the middle of an answer must never look like its end.
+    transport.abort(record.id, quiet ? "fin" : "rst", forced)
+    return true
+  }
+  const idleMs = (record: ConnectionRecord): number => (transport.counts(record.id, counts) ? counts.idleMs : 0)
+
+  let closed = 0
+  if (pace > 0 && connections.size() > 0) {
+    const left = Array.from(connections.all(), (record) => ({ record, idle: idleMs(record) }))
+    left.sort((a, b) => b.idle - a.idle)
+    const paceStart = now()
+    const step = Math.max(0, deadline - paceStart) / left.length
+    for (const [index, { record }] of left.entries()) {
+      const wait = paceStart + step * index - now()
+      if (wait > 0 && !Deferred.isDoneUnsafe(shutdown.hurry)) yield* waitFor(connections.awaitEmpty, wait)
+      if (closeOne(record)) closed++
+    }
+  }
+  yield* forEachSliced(Array.from(connections.all()), (record) => {
+    if (closeOne(record)) closed++
+  })
+  // The ends of what was just closed still have to be told and logged; this is a matter of turns of the loop.
+  yield* Effect.timeoutOption(connections.awaitEmpty, 1_000).pipe(Effect.interruptible)
+
+  const report: DrainReport = { drained: open - Math.min(open, closed), forced: closed }
+  shutdown.report = report
+})

@@ -1,0 +1,33 @@
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+
+/** What became of the connections that were open when the listeners closed. */
+export interface DrainReport {
+  readonly drained: number
+  readonly forced: number
+}
+
+/** The end of the process, shared by who asks for it (signals) and who carries it out (the drain). */
+export class Shutdown extends Context.Service<
+  Shutdown,
+  {
+    /** The first signal; from then on `/ready` says no. */
+    readonly requested: Deferred.Deferred<void>
+    /** The second one: close at once. */
+    readonly hurry: Deferred.Deferred<void>
+    report: DrainReport | undefined
+  }
+>()("edgeproxy/traffic/Shutdown") {}
+
+export const make = (): Shutdown["Service"] => ({
+  requested: Deferred.makeUnsafe(),
+  hurry: Deferred.makeUnsafe(),
+  report: undefined
+})
+
+/** A signal has come: the first asks for the end, the next for haste (S2). For callbacks. */
+export const request = ({ hurry, requested }: Shutdown["Service"]): void => {
+  const first = Deferred.doneUnsafe(requested, Effect.void)
+  if (!first) Deferred.doneUnsafe(hurry, Effect.void)
+}

@@ -1,0 +1,195 @@
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as FiberSet from "effect/FiberSet"
+import * as Latch from "effect/Latch"
+import * as Layer from "effect/Layer"
+import { monotonicMs } from "../actor/Monotonic.ts"
+import { clientFromText } from "../domain/Client.ts"
+import type { Termination } from "../domain/Termination.ts"
+import { AccessLog } from "../observe/AccessLog.ts"
+import { Bindings } from "../routing/Bindings.ts"
+import { GeoResolver } from "../routing/GeoResolver.ts"
+import type { Router } from "../routing/Router.ts"
+import { RoutingTable } from "../routing/RoutingTable.ts"
+import { accessEntry } from "./accessEntry.ts"
+import { Admission } from "./Admission.ts"
+import * as Connection from "./Connection.ts"
+import { type ConnectionRecord, Connections } from "./Connections.ts"
+import { drain, type DrainOptions } from "./Drain.ts"
+import type { Shutdown } from "./Shutdown.ts"
+import {
+  type Accepted,
+  type DialError,
+  type Ended,
+  type Endpoint,
+  formatEndpoint,
+  type ListenError,
+  type Listener,
+  Transport
+} from "./Transport.ts"
+
+export interface TrafficOptions {
+  readonly listeners: ReadonlyArray<{ readonly address: Endpoint; readonly app: string | undefined }>
+  readonly pop: string
+  readonly prerouteMs: number
+  readonly connection: Connection.ConnectionOptions
+  readonly drain: DrainOptions
+}
+
+/** Kernel's accept queue; it caps the value at net.core.somaxconn. */
+const BACKLOG = 4_096
+
+/** How long clients may wait for the first table before they are told that there is no backend (T3). */
+const FIRST_TABLE_MS = 5_000
+
+/**
+ * Listeners and what becomes of their connections. Each accepted connection is a short fiber until bytes flow, then a
+ * record; the engine's end event closes the account: lease back, binding closed, logged, counted. Ending the scope drains.
+ */
+export class Traffic extends Context.Service<
+  Traffic,
+  {
+    /** As bound: port 0 is resolved. */
+    readonly addresses: ReadonlyArray<Endpoint>
+  }
+>()("edgeproxy/traffic/Traffic") {
+  static readonly layer = (
+    options: TrafficOptions
+  ): Layer.Layer<
+    Traffic,
+    ListenError,
+    AccessLog | Admission | Bindings | Connections | GeoResolver | Router | RoutingTable | Shutdown | Transport
+  > => Layer.effect(Traffic, make(options))
+}
+
+export const make = Effect.fnUntraced(
+  function* (options: TrafficOptions) {
+    const transport = yield* Transport
+    const table = yield* RoutingTable
+    const connections = yield* Connections
+    const admission = yield* Admission
+    const bindings = yield* Bindings
+    const geo = yield* GeoResolver
+    const log = yield* AccessLog
+    const wall = yield* Clock.clockWith(Effect.succeed)
+    const now = yield* monotonicMs
+    const bootId = wall.currentTimeMillisUnsafe().toString(36)
+    const { serve } = yield* Connection.make(options.connection)
+    const fibers = yield* FiberSet.make<void>()
+    const fork = yield* FiberSet.runtime(fibers)()
+
+    const gate = yield* Latch.make(false)
+    yield* table.firstTable.pipe(
+      Effect.timeoutOption(FIRST_TABLE_MS),
+      Effect.tap((first) =>
+        first._tag === "None"
+          ? Effect.logError("no routing table yet; clients are refused until there is one")
+          : Effect.void
+      ),
+      Effect.andThen(gate.open),
+      Effect.forkScoped
+    )
+
+    const start = (record: ConnectionRecord, failed?: DialError): void => {
+      const life = gate.isOpen() ? serve(record, failed) : Effect.andThen(gate.await, serve(record, failed))
+      fork(
+        Effect.catchCause(life, (cause) => {
+          if (Cause.hasInterruptsOnly(cause)) return Effect.void
+          transport.abort(record.id, "rst", internal)
+          return Effect.logError("connection failed by a fault of the proxy", cause)
+        })
+      )
+    }
+
+    const settle = (record: ConnectionRecord): void => {
+      record.route?.lease.release()
+      if (record.binding !== undefined) bindings.close(record.binding)
+      record.binding = undefined
+    }
+
+    const onAccept = (app: string | undefined, listener: string, accepted: Accepted): void => {
+      if (!admission.enter()) return transport.abort(accepted.id, "rst", overLimit)
+      const client = clientFromText(accepted.remote.address)
+      if (client === undefined) {
+        admission.leave()
+        return transport.abort(accepted.id, "rst", internal)
+      }
+      const record: ConnectionRecord = {
+        id: accepted.id,
+        client,
+        clientPort: accepted.remote.port,
+        geo: geo.resolve(client),
+        app,
+        listener,
+        acceptedAt: now(),
+        route: undefined,
+        binding: undefined,
+        attempts: 0,
+        connectUs: undefined,
+        tried: [],
+        ended: false
+      }
+      connections.add(record)
+      start(record)
+    }
+
+    const onEnd = (ended: Ended): void => {
+      const record = connections.get(ended.id)
+      if (record === undefined) return
+      record.ended = true
+      settle(record)
+      admission.leave()
+      const context = {
+        pop: options.pop,
+        bootId,
+        endedAt: wall.currentTimeMillisUnsafe(),
+        durationMs: now() - record.acceptedAt
+      }
+      log.write(accessEntry(record, ended, context))
+      connections.remove(record)
+    }
+
+    const onUnbridged = (id: number, error: DialError): void => {
+      const record = connections.get(id)
+      if (record?.route === undefined) return
+      settle(record)
+      record.tried.push(record.route.lease.upstream)
+      record.connectUs = undefined
+      start(record, error)
+    }
+
+    const listen = Effect.fnUntraced(function* ({ address, app }: TrafficOptions["listeners"][number]) {
+      const bound: { name: string } = { name: formatEndpoint(address) }
+      const listener = yield* transport.listen(
+        {
+          address,
+          backlog: BACKLOG,
+          prerouteMs: options.prerouteMs,
+          keepaliveMs: options.connection.keepaliveMs
+        },
+        {
+          onAccept: (batch) => batch.forEach((accepted) => onAccept(app, bound.name, accepted)),
+          onEnd: (batch) => batch.forEach(onEnd),
+          onUnbridged,
+          onAcceptError: () => undefined
+        }
+      )
+      bound.name = formatEndpoint(listener.address)
+      admission.attach(listener)
+      yield* Effect.logInfo("listening", { address: bound.name, app: app ?? "", engine: transport.engine })
+      return listener
+    })
+
+    const listeners: ReadonlyArray<Listener> = yield* Effect.forEach(options.listeners, listen)
+    const environment = yield* Effect.context<Connections | Shutdown | Transport>()
+    // Registered last, so that it runs first: while it waits, everything that connections need is still there.
+    yield* Effect.addFinalizer(() => Effect.provideContext(drain(listeners, options.drain), environment))
+    return Traffic.of({ addresses: listeners.map(({ address }) => address) })
+  },
+  Effect.annotateLogs({ service: "traffic" })
+)
+
+const overLimit: Termination = { by: "proxy", phase: "pre-route", cause: "limit" }
+const internal: Termination = { by: "proxy", phase: "pre-route", cause: "internal" }

@@ -1,0 +1,159 @@
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import type * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { Termination } from "../domain/Termination.ts"
+
+/**
+ * The byte path. Accepting, dialling and copying happen behind this port, so that an engine may keep them outside the
+ * JavaScript heap: everything across it is plain data, connections go by number, and no fiber lives while bytes flow.
+ */
+
+/** Names a connection in its engine: slot and generation. A stale id is never an error: operations on it do nothing. */
+export type ConnectionId = number
+
+/** An address as the operating system gives it: text and port. */
+export interface Endpoint {
+  readonly address: string
+  readonly port: number
+}
+
+export interface ListenOptions {
+  readonly address: Endpoint
+  /** Connections the kernel holds before they are accepted. */
+  readonly backlog: number
+  /** How long an accepted connection may wait for its `bridge`, and for the next one when a dial has failed. */
+  readonly prerouteMs: number
+  /** TCP keepalive on accepted connections; 0 is off. */
+  readonly keepaliveMs: number
+}
+
+export interface Accepted {
+  readonly id: ConnectionId
+  readonly remote: Endpoint
+  readonly local: Endpoint
+}
+
+/** What a listener tells; plain callbacks, called outside any fiber, never to throw. */
+export interface ListenerEvents {
+  readonly onAccept: (batch: ReadonlyArray<Accepted>) => void
+  readonly onEnd: (batch: ReadonlyArray<Ended>) => void
+  /**
+   * The backend reset the connection after the dial but before a single byte went either way (C1): the client is untouched
+   * and waits for another `bridge`, under a fresh pre-route deadline.
+   */
+  readonly onUnbridged: (id: ConnectionId, error: DialError) => void
+  /** The engine could not take connections that were waiting (file descriptors, memory); it goes on by itself. */
+  readonly onAcceptError: (error: { readonly code: string; readonly count: number }) => void
+}
+
+export interface Listener {
+  /** The address really bound: port 0 is resolved. */
+  readonly address: Endpoint
+  /** Stops accepting. The kernel's backlog holds where the engine can leave it alone; else newcomers are reset and counted. */
+  readonly pause: (reason: string) => void
+  readonly resume: () => void
+  /** Takes what waits in the accept queue, then stops listening. Connections live on. Completes once the port is free. */
+  readonly close: Effect.Effect<void>
+}
+
+export class ListenError extends Data.TaggedError("ListenError")<{
+  readonly reason: "InUse" | "Denied" | "BadAddress" | "NoFds" | "Other"
+  readonly address: Endpoint
+  readonly detail: string
+}> {
+  override get message(): string {
+    return `can't listen on ${formatEndpoint(this.address)}: ${this.detail}`
+  }
+}
+
+/** Limits of a relay, all in milliseconds; 0 is off. */
+export interface RelayLimits {
+  /** No byte either way. */
+  readonly idleMs: number
+  /** One side has finished, the other is silent. */
+  readonly finMs: number
+  /** Bytes wait and the receiver takes none. */
+  readonly stallMs: number
+  readonly maxAgeMs: number
+}
+
+export interface BridgeOptions {
+  readonly address: Endpoint
+  readonly connectMs: number
+  readonly keepaliveMs: number
+  readonly limits: RelayLimits
+}
+
+/** The dial succeeded and bytes already flow. */
+export interface Bridged {
+  readonly connectUs: number
+  /** The proxy's own address towards the backend. */
+  readonly local: Endpoint
+}
+
+/**
+ * Why a dial failed, and whose failure it is: only `backend` says anything about the backend's health. After a backend
+ * error the client is untouched and the next candidate may be tried.
+ */
+export class DialError extends Data.TaggedError("DialError")<{
+  readonly source: "client" | "backend" | "proxy"
+  readonly reason: "Refused" | "Timeout" | "Unreachable" | "Reset" | "NoPorts" | "NoFds" | "NoMem" | "Denied" | "Gone"
+  readonly code: string
+}> {
+  override get message(): string {
+    return `dial: ${this.reason} (${this.code})`
+  }
+}
+
+/** The end of a connection, once for each accepted one, whatever became of it. */
+export interface Ended extends Termination {
+  readonly id: ConnectionId
+  /** Client to backend. */
+  readonly bytesIn: number
+  readonly bytesOut: number
+  /** From the successful dial to the backend's first byte; undefined if there was none. */
+  readonly firstByteUs: number | undefined
+  readonly code: string | undefined
+}
+
+/** Filled in place by `counts`, so that reading a thousand connections allocates nothing. */
+export interface LiveCounts {
+  bytesIn: number
+  bytesOut: number
+  idleMs: number
+  /** Bytes the engine has read and could not write yet. */
+  waiting: number
+}
+
+export interface Census {
+  readonly connections: number
+  readonly listeners: number
+  /** File descriptors of listeners, clients and backends. */
+  readonly fds: number
+  /** Connections the engine accepted and reset at once because it was paused. */
+  readonly resetWhilePaused: number
+}
+
+export class Transport extends Context.Service<
+  Transport,
+  {
+    readonly engine: string
+    /** The listener is closed with the scope. */
+    readonly listen: (
+      options: ListenOptions,
+      events: ListenerEvents
+    ) => Effect.Effect<Listener, ListenError, Scope.Scope>
+    /** Dials and relays. Interrupting it gives the dial up and leaves the client as it is. */
+    readonly bridge: (id: ConnectionId, options: BridgeOptions) => Effect.Effect<Bridged, DialError>
+    /** False when the id is stale. */
+    readonly counts: (id: ConnectionId, out: LiveCounts) => boolean
+    /** Ends a connection in any phase; its end event says `by`, `phase`, `cause` as given. Idempotent. */
+    readonly abort: (id: ConnectionId, how: "fin" | "rst", why: Termination) => void
+    readonly census: () => Census
+  }
+>()("edgeproxy/traffic/Transport") {}
+
+/** `203.0.113.7:443` or `[2001:db8::1]:443`. */
+export const formatEndpoint = ({ address, port }: Endpoint): string =>
+  address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`

@@ -1,0 +1,98 @@
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { Supervisor } from "../src/actor/Supervisor.ts"
+import { EdgeConfig } from "../src/config/EdgeConfig.ts"
+import { Bindings } from "../src/routing/Bindings.ts"
+import { Router } from "../src/routing/Router.ts"
+import { RoutingTable } from "../src/routing/RoutingTable.ts"
+import { TableSnapshotStore } from "../src/routing/TableSnapshotStore.ts"
+import { Upstreams } from "../src/routing/Upstreams.ts"
+import { Admission, connectionLimit } from "../src/traffic/Admission.ts"
+import { Connections } from "../src/traffic/Connections.ts"
+import { Traffic } from "../src/traffic/Traffic.ts"
+import { Host } from "./host/Host.ts"
+import * as Logs from "./log/Logs.ts"
+import * as MaxMindGeo from "./maxmind/MaxMindGeo.ts"
+import * as SnapshotFile from "./snapshot/SnapshotFile.ts"
+import * as SqliteSource from "./sqlite/SqliteSource.ts"
+import * as NodeTransport from "./transport-node/NodeTransport.ts"
+
+/**
+ * The whole program as one layer, from the outside in. Each part is ended before the parts it stands on: ending the traffic
+ * drains it while routing, source and log are still there (S3).
+ */
+export const Main = Layer.unwrap(
+  Effect.gen(function* () {
+    const config = yield* EdgeConfig
+    const { fdLimit } = yield* Host
+    const limit = yield* connectionLimit(config.maxConnections, fdLimit)
+
+    const snapshots =
+      config.snapshotPath === undefined ? TableSnapshotStore.layerOff : SnapshotFile.layer(config.snapshotPath)
+
+    const source = SqliteSource.layer({ path: config.dbPath, reloadMs: config.dbReloadMs }).pipe(
+      Layer.provide(snapshots)
+    )
+
+    const table = RoutingTable.layer({ maxShrink: config.tableMaxShrink, holdMs: config.tableHoldMs }).pipe(
+      Layer.provide([source, snapshots])
+    )
+
+    const router = Router.layer({
+      region: config.region,
+      bindingMaxConnections: config.bindingMaxConnections
+    })
+
+    const routing = Layer.mergeAll(table, router).pipe(
+      Layer.provideMerge(
+        Layer.mergeAll(
+          Upstreams.layer({ spillAt: config.spillAt }),
+          Bindings.layer({
+            ttlMs: config.bindingTtlMs,
+            gcIntervalMs: config.bindingGcIntervalMs,
+            max: config.bindingMax
+          })
+        )
+      )
+    )
+
+    const geo = MaxMindGeo.layer({ path: config.geoipPath, overrides: config.geoOverrides })
+
+    const traffic = Traffic.layer({
+      listeners: config.listenAddr.map(({ address, app, port }) => ({
+        address: { address, port },
+        app: app ?? config.app
+      })),
+      pop: config.popId,
+      prerouteMs: config.prerouteTimeoutMs,
+      connection: {
+        connectMs: config.connectTimeoutMs,
+        attempts: config.connectAttempts,
+        keepaliveMs: config.tcpKeepaliveMs,
+        limits: {
+          idleMs: config.idleTimeoutMs,
+          finMs: config.finTimeoutMs,
+          stallMs: config.stallTimeoutMs,
+          maxAgeMs: config.maxConnectionMs
+        }
+      },
+      drain: {
+        graceMs: config.shutdownGraceMs,
+        timeoutMs: config.shutdownTimeoutMs,
+        paceMs: config.shutdownPaceMs
+      }
+    })
+
+    return traffic.pipe(
+      Layer.provide([
+        routing,
+        geo,
+        NodeTransport.layer,
+        Connections.layer,
+        Admission.layer(limit),
+        Logs.accessLog(config.accessLog)
+      ]),
+      Layer.provide(Supervisor.layer)
+    )
+  })
+)

@@ -1,0 +1,100 @@
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as References from "effect/References"
+import type { LogLevel } from "effect/LogLevel"
+import type * as Scope from "effect/Scope"
+import { AccessLog } from "../../src/observe/AccessLog.ts"
+import { type LineTarget, type LineWriter, openLineWriter } from "./LineWriter.ts"
+
+export class LogError extends Data.TaggedError("LogError")<{ readonly path: string; readonly detail: string }> {
+  override get message(): string {
+    return `EDGEPROXY_ACCESS_LOG: can't write ${this.path}: ${this.detail}`
+  }
+}
+
+// A reader that stalls must not keep the process from ending.
+const CLOSE_MS = 1_000
+
+/** A writer for the life of the scope. SIGHUP opens its file again, so that logs can be rotated. */
+const scopedWriter = (target: LineTarget): Effect.Effect<LineWriter, LogError, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.try({
+      try: () => {
+        const writer = openLineWriter(target)
+        process.on("SIGHUP", writer.reopen)
+        return writer
+      },
+      catch: (error) => new LogError({ path: "path" in target ? target.path : "", detail: String(error) })
+    }),
+    (writer) =>
+      Effect.promise(() => {
+        process.off("SIGHUP", writer.reopen)
+        return writer.close(CLOSE_MS)
+      })
+  )
+
+/** The access log as JSON lines (C6): `off`, `stdout`, `stderr` or a file. */
+export const accessLog = (
+  target: "off" | "stdout" | "stderr" | { readonly path: string }
+): Layer.Layer<AccessLog, LogError> =>
+  target === "off"
+    ? AccessLog.layerOff
+    : Layer.effect(
+        AccessLog,
+        Effect.map(
+          scopedWriter(target === "stdout" ? { fd: 1 } : target === "stderr" ? { fd: 2 } : target),
+          (writer) => ({
+            write: (entry) => void writer.write(JSON.stringify(entry)),
+            dropped: writer.dropped
+          })
+        )
+      )
+
+export interface LogOptions {
+  readonly level: LogLevel
+  readonly format: "json" | "logfmt" | "pretty"
+}
+
+type Fields = Readonly<Record<string, unknown>>
+
+const isFields = (part: unknown): part is Fields =>
+  typeof part === "object" && part !== null && !Array.isArray(part) && !(part instanceof Error)
+
+/** One flat record a line: `ts`, `level`, `message`, then what was given with it, then where it comes from. */
+const record = Logger.map(Logger.formatStructured, ({ annotations, cause, level, message, timestamp }) => {
+  const parts: ReadonlyArray<unknown> = Array.isArray(message) ? message : [message]
+  const text = parts.filter((part) => !isFields(part)).map(String)
+  const fields: Fields = Object.assign({}, ...parts.filter(isFields))
+  const why = cause === undefined ? {} : { cause }
+  return { ts: timestamp, level: level.toLowerCase(), message: text.join(": "), ...fields, ...annotations, ...why }
+})
+
+const logfmtValue = (value: unknown): string => {
+  const text = typeof value === "string" ? value : JSON.stringify(value)
+  return text === "" || /[\s"=]/.test(text) ? JSON.stringify(text) : text
+}
+
+const formats = {
+  json: (fields: Fields): string => JSON.stringify(fields),
+  logfmt: (fields: Fields): string =>
+    Object.entries(fields)
+      .map(([key, value]) => `${key}=${logfmtValue(value)}`)
+      .join(" ")
+}
+
+/** What the program has to say, on standard error: standard output belongs to the access log. */
+export const diagnostics = ({ format, level }: LogOptions): Layer.Layer<never, LogError> => {
+  const logger =
+    format === "pretty"
+      ? Effect.succeed(Logger.consolePretty({ colors: process.stderr.isTTY }))
+      : Effect.map(scopedWriter({ fd: 2 }), (writer) =>
+          Logger.map(record, (fields) => void writer.write(formats[format](fields)))
+        )
+  return Layer.mergeAll(
+    Layer.unwrap(Effect.map(logger, (each) => Logger.layer([each]))),
+    Layer.succeed(References.MinimumLogLevel, level),
+    Layer.succeed(Logger.LogToStderr, true)
+  )
+}

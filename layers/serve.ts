@@ -1,0 +1,60 @@
+import * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
+import { EdgeConfig } from "../src/config/EdgeConfig.ts"
+import type { Loaded } from "../src/config/load.ts"
+import * as Shutdown from "../src/traffic/Shutdown.ts"
+import { loadEnvironment } from "./config/environment.ts"
+import { Host } from "./host/Host.ts"
+import * as Logs from "./log/Logs.ts"
+import { Main } from "./Main.ts"
+import { GeoError } from "./maxmind/MaxMindGeo.ts"
+
+/** The configuration is wrong (EX_USAGE of sysexits.h). */
+export const EXIT_CONFIG = 64
+/** The configuration is right and the machine does not allow it: a port in use, no permission. */
+const EXIT_FAILED = 1
+
+/** Runs the proxy until a signal ends it, and the process with it. */
+export const serve = (): void => {
+  const loaded = loadEnvironment()
+  if (Result.isFailure(loaded)) {
+    process.stderr.write(`${loaded.failure.message}\n`)
+    process.exitCode = EXIT_CONFIG
+    return
+  }
+  const shutdown = Shutdown.make()
+  const onSignal = (): void => Shutdown.request(shutdown)
+  process.on("SIGTERM", onSignal)
+  process.on("SIGINT", onSignal)
+  // Rotating the logs must not end a process whose logs are not open yet.
+  process.on("SIGHUP", () => undefined)
+
+  Effect.runFork(program(loaded.success, shutdown)).addObserver((exit) =>
+    process.exit(Exit.isSuccess(exit) ? exit.value : EXIT_FAILED)
+  )
+}
+
+/** Serves until the shutdown is asked for; gives the exit code. The log is the outermost layer, so the last word is its. */
+const program = ({ config, warnings }: Loaded, shutdown: Shutdown.Shutdown["Service"]) =>
+  Effect.gen(function* () {
+    for (const warning of warnings) yield* Effect.logWarning(warning)
+    const environment = Layer.mergeAll(Layer.succeed(Shutdown.Shutdown, shutdown), EdgeConfig.layer(config), Host.layer)
+    // Losing the race interrupts the proxy, and the race waits until that has ended: drained, closed, flushed.
+    const exit = yield* Layer.launch(Main).pipe(
+      Effect.provide(environment),
+      Effect.raceFirst(Deferred.await(shutdown.requested)),
+      Effect.exit
+    )
+    if (Exit.isFailure(exit)) {
+      const error = Cause.squash(exit.cause)
+      yield* Effect.logFatal(error instanceof Error ? error.message : String(error))
+      return error instanceof GeoError || error instanceof Logs.LogError ? EXIT_CONFIG : EXIT_FAILED
+    }
+    const { drained, forced } = shutdown.report ?? { drained: 0, forced: 0 }
+    yield* Effect.logInfo(forced > 0 ? "forced" : "drained", { drained, forced })
+    return 0
+  }).pipe(Effect.provide(Logs.diagnostics({ level: config.logLevel, format: config.logFormat })))

@@ -1,0 +1,91 @@
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { createHash } from "node:crypto"
+import { open, readFile, rename, rm } from "node:fs/promises"
+import { forEachSliced } from "../../src/actor/Sliced.ts"
+import type { BackendRow } from "../../src/domain/Backend.ts"
+import { SnapshotError, type StoredTable, TableSnapshotStore } from "../../src/routing/TableSnapshotStore.ts"
+
+/**
+ * The last good table in a file of JSON lines: a header, the rows, and the SHA-256 of all before it. It is written beside
+ * and renamed, so a crash or a full disk leaves the former one; a damaged file is an error, never half a table.
+ */
+export const layer = (path: string): Layer.Layer<TableSnapshotStore> =>
+  Layer.succeed(TableSnapshotStore, {
+    load: load(path),
+    save: (table) => save(path, table)
+  })
+
+const FORMAT = "edgeproxy-table-1"
+
+interface Header {
+  readonly format: string
+  readonly savedAt: number
+  readonly rows: number
+}
+
+const failure = (path: string, detail: string): SnapshotError => new SnapshotError({ path, detail })
+
+const attempt = <A>(path: string, work: () => Promise<A>): Effect.Effect<A, SnapshotError> =>
+  Effect.tryPromise({
+    try: work,
+    catch: (error) => failure(path, error instanceof Error ? error.message : String(error))
+  })
+
+const save = Effect.fnUntraced(function* (path: string, table: StoredTable) {
+  const header: Header = { format: FORMAT, savedAt: table.savedAt, rows: table.rows.length }
+  const hash = createHash("sha256")
+  const parts: Array<string> = []
+  const add = (line: string): void => {
+    hash.update(line)
+    parts.push(line)
+  }
+  add(`${JSON.stringify(header)}\n`)
+  yield* forEachSliced(table.rows, (row) => add(`${JSON.stringify(row)}\n`))
+  parts.push(`${JSON.stringify({ sha256: hash.digest("hex") })}\n`)
+
+  const beside = `${path}.new`
+  yield* attempt(path, async () => {
+    const file = await open(beside, "w", 0o600)
+    try {
+      for (let from = 0; from < parts.length; from += 1_000) await file.write(parts.slice(from, from + 1_000).join(""))
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    await rename(beside, path)
+  }).pipe(Effect.onError(() => Effect.promise(() => rm(beside, { force: true }).catch(() => undefined))))
+})
+
+const load = Effect.fnUntraced(function* (path: string): Effect.fn.Return<StoredTable | undefined, SnapshotError> {
+  const text = yield* attempt(path, () =>
+    readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") return undefined
+      throw error
+    })
+  )
+  if (text === undefined) return undefined
+
+  const end = text.lastIndexOf("\n", text.length - 2) + 1
+  const sum = parse(text.slice(end)) as { readonly sha256?: unknown } | undefined
+  if (sum?.sha256 !== createHash("sha256").update(text.slice(0, end)).digest("hex")) {
+    return yield* failure(path, "damaged: its checksum does not match")
+  }
+  const lines = text.slice(0, end - 1).split("\n")
+  const header = parse(lines[0] ?? "") as Header | undefined
+  if (header?.format !== FORMAT) return yield* failure(path, `not in the format ${FORMAT}`)
+  const rows: Array<BackendRow> = []
+  yield* forEachSliced(lines.slice(1), (line) => {
+    const row = parse(line)
+    if (typeof row === "object" && row !== null) rows.push(row as BackendRow)
+  })
+  return { savedAt: header.savedAt, rows } satisfies StoredTable
+})
+
+const parse = (line: string): unknown => {
+  try {
+    return JSON.parse(line)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,175 @@
+import * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as Reactivity from "effect/reactivity/Reactivity"
+import * as SqlClient from "effect/sql/SqlClient"
+import { stat } from "node:fs/promises"
+import { backendColumns, type BackendRow } from "../../src/domain/Backend.ts"
+import { BackendSource, SourceError, type SourceEvent } from "../../src/routing/BackendSource.ts"
+import { TableSnapshotStore } from "../../src/routing/TableSnapshotStore.ts"
+import { createBackends } from "./schema.ts"
+import { sourceError } from "./sqliteError.ts"
+
+export interface SqliteSourceOptions {
+  readonly path: string
+  readonly reloadMs: number
+}
+
+/** An open database, as long as the file stays the one that was opened. */
+interface Opened {
+  readonly client: SqliteClient.SqliteClient
+  readonly scope: Scope.Closeable
+  readonly identity: string
+  dataVersion: number | undefined
+}
+
+// Rows read at a time: about a millisecond of work, after which other work has its turn (T2).
+const PAGE = 500
+
+// A writer holds its lock for moments; only a lock that stays is worth a word.
+const lockPatience = Schedule.max([Schedule.spaced("50 millis"), Schedule.recurs(20)])
+
+/**
+ * The routing table of an SQLite file. The file is opened read-only and its journal mode is left alone. Each look costs one
+ * `stat` and one `PRAGMA data_version`; rows are read only when the file was replaced or written (T2). Losing the file, a
+ * foreign schema or a damaged page are events, and the next look tries again.
+ */
+export const layer = (options: SqliteSourceOptions): Layer.Layer<BackendSource, never, TableSnapshotStore> =>
+  Layer.effect(
+    BackendSource,
+    Effect.gen(function* () {
+      const { path } = options
+      const snapshots = yield* TableSnapshotStore
+      // A database that was here once and is gone must not come back empty (T3).
+      const neverStored = snapshots.load.pipe(
+        Effect.map((stored) => stored === undefined),
+        Effect.orElseSucceed(() => false)
+      )
+      let opened: Opened | undefined
+      let firstLook = true
+
+      const close = Effect.suspend(() => {
+        const { scope } = opened ?? {}
+        opened = undefined
+        return scope === undefined ? Effect.void : Scope.close(scope, Exit.void)
+      })
+      yield* Effect.addFinalizer(() => close)
+
+      const look = Effect.gen(function* () {
+        let identity = yield* identityOf(path)
+        if (identity === undefined && firstLook && (yield* neverStored)) {
+          yield* createDatabase(path)
+          identity = yield* identityOf(path)
+        }
+        firstLook = false
+        if (identity === undefined) {
+          return yield* new SourceError({ source: "sqlite", target: path, reason: "missing", detail: "no such file" })
+        }
+        if (opened?.identity !== identity) {
+          yield* close
+          opened = { ...(yield* openDatabase(path)), identity, dataVersion: undefined }
+        }
+        const { client } = opened
+        const dataVersion = yield* readDataVersion(client)
+        if (dataVersion === opened.dataVersion) return { _tag: "Unchanged" } satisfies SourceEvent
+        const rows = yield* readRows(client)
+        opened.dataVersion = dataVersion
+        return { _tag: "Rows", rows } satisfies SourceEvent
+      }).pipe(
+        Effect.catch((error) => Effect.fail(error instanceof SourceError ? error : sourceError(path, error))),
+        Effect.catchDefect((defect) => Effect.fail(sourceError(path, defect))),
+        Effect.tapError(() => close),
+        Effect.retry({ schedule: lockPatience, while: (error) => error.reason === "locked" }),
+        Effect.catch((error) => Effect.succeed<SourceEvent>({ _tag: "Lost", error }))
+      )
+
+      return {
+        name: "sqlite",
+        events: Stream.fromEffectSchedule(look, Schedule.spaced(options.reloadMs))
+      }
+    })
+  )
+
+/** Changes when the file is replaced, or written without SQLite knowing; undefined when there is none. */
+const identityOf = Effect.fnUntraced(function* (path: string) {
+  const info = yield* Effect.tryPromise({
+    try: () => stat(path),
+    catch: (error) => error as NodeJS.ErrnoException
+  }).pipe(
+    Effect.catchIf(
+      (error) => error.code === "ENOENT",
+      () => Effect.succeed(undefined)
+    ),
+    Effect.mapError(
+      (error) => new SourceError({ source: "sqlite", target: path, reason: "unreadable", detail: error.message })
+    )
+  )
+  if (info === undefined) return undefined
+  if (!info.isFile()) {
+    const detail = info.isDirectory() ? "it is a directory" : "it is not a regular file"
+    return yield* new SourceError({ source: "sqlite", target: path, reason: "unreadable", detail })
+  }
+  return [info.dev, info.ino, info.size, info.mtimeMs].join(":")
+})
+
+const openDatabase = Effect.fnUntraced(function* (path: string) {
+  const scope = yield* Scope.make()
+  const client = yield* SqliteClient.make({ filename: path, readonly: true, disableWAL: true }).pipe(
+    Scope.provide(scope),
+    Effect.provide(Reactivity.layer),
+    Effect.onError(() => Scope.close(scope, Exit.void))
+  )
+  return { client, scope }
+})
+
+const createDatabase = Effect.fnUntraced(
+  function* (path: string) {
+    const client = yield* SqliteClient.make({ filename: path })
+    yield* client.unsafe(createBackends)
+    yield* Effect.logInfo("routing database created; it has no backends yet", { path })
+  },
+  Effect.scoped,
+  Effect.provide(Reactivity.layer)
+)
+
+const readDataVersion = (client: SqlClient.SqlClient) =>
+  Effect.map(client.unsafe<{ data_version: number }>("PRAGMA data_version"), ([row]) => row?.data_version ?? 0)
+
+/** All rows of one moment, in slices. 64-bit values come as bigint, since one that is no number must not fail the rest. */
+const readRows = Effect.fnUntraced(
+  function* (client: SqlClient.SqlClient) {
+    const [table] = yield* client.unsafe<{ type: string; wr: number }>(
+      "SELECT type, wr FROM pragma_table_list WHERE schema = 'main' AND name = 'backends' COLLATE NOCASE"
+    )
+    const found = yield* client.unsafe<{ name: string }>("SELECT name FROM pragma_table_info('backends')")
+    const present = new Set(found.map(({ name }) => name.toLowerCase()))
+    if (table === undefined) return yield* Effect.die(new Error("it has no table named backends"))
+    const missing = ["id", "region", "wg_ip", "port"].filter((column) => !present.has(column))
+    if (missing.length > 0) return yield* Effect.die(new Error(`table backends has no column ${missing.join(", ")}`))
+
+    const columns = backendColumns.filter((column) => present.has(column)).join(", ")
+    // Views and WITHOUT ROWID tables have no rowid to go on from.
+    const byRowid = table.type === "table" && table.wr === 0
+    const query = byRowid
+      ? `SELECT rowid AS "_rowid", ${columns} FROM backends WHERE rowid > ? ORDER BY rowid LIMIT ${PAGE}`
+      : `SELECT ${columns} FROM backends LIMIT ${PAGE} OFFSET ?`
+
+    const rows: Array<BackendRow> = []
+    let from: bigint | number = byRowid ? -(2n ** 63n) : 0
+    while (true) {
+      const page: ReadonlyArray<BackendRow> = yield* client
+        .unsafe<BackendRow>(query, [from])
+        .pipe(Effect.provideService(SqlClient.SafeIntegers, true))
+      for (const row of page) rows.push(row)
+      if (page.length < PAGE) return rows
+      const last = page.at(-1)?.["_rowid"]
+      from = byRowid && typeof last === "bigint" ? last : rows.length
+      yield* Effect.yieldNow
+    }
+  },
+  (read, client) => client.withTransaction(read)
+)

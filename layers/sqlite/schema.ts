@@ -1,0 +1,14 @@
+/** The table of a database that edgeProxy creates itself; existing ones may lack `country` and every default (T4). */
+export const createBackends = `CREATE TABLE IF NOT EXISTS backends (
+  id TEXT PRIMARY KEY,        -- "sa-node-1"
+  app TEXT,                   -- "myapp"; backends of one app share its clients
+  region TEXT,                -- "sa", "us", "eu" or "ap"
+  country TEXT,               -- "BR"; optional, makes the backend the first choice of its own country
+  wg_ip TEXT,                 -- IPv4 or IPv6 address, on the WireGuard overlay in production
+  port INTEGER,
+  healthy INTEGER DEFAULT 1,  -- 0 takes it out of rotation
+  weight INTEGER DEFAULT 1,   -- share of new clients; 0 takes none but serves those bound to it
+  soft_limit INTEGER DEFAULT 100,
+  hard_limit INTEGER DEFAULT 150,
+  deleted INTEGER DEFAULT 0
+)`

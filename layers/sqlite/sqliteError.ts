@@ -1,0 +1,28 @@
+import type { SqlError } from "effect/sql/SqlError"
+import { SourceError } from "../../src/routing/BackendSource.ts"
+
+// Primary result codes, https://www.sqlite.org/rescode.html
+const reasons: Readonly<Record<number, readonly [SourceError["reason"], string]>> = {
+  3: ["unreadable", "no permission"],
+  5: ["locked", "another process has the database locked"],
+  6: ["locked", "a table is locked"],
+  10: ["unreadable", "disk I/O error"],
+  11: ["corrupt", "the database is damaged"],
+  14: ["unreadable", "the file can't be opened"],
+  23: ["unreadable", "no permission"],
+  26: ["corrupt", "not an SQLite database"]
+}
+
+const errcodeOf = (error: unknown): number | undefined =>
+  typeof error === "object" && error !== null && "errcode" in error && typeof error.errcode === "number"
+    ? error.errcode & 0xff
+    : undefined
+
+const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+/** From what `node:sqlite` threw, wherever it came out: as a typed error of the client or, on opening, as a defect. */
+export const sourceError = (path: string, error: SqlError | unknown): SourceError => {
+  const thrown = error instanceof Error && "reason" in error ? (error as SqlError).reason.cause : error
+  const [reason, detail] = reasons[errcodeOf(thrown) ?? -1] ?? ["schema", textOf(thrown)]
+  return new SourceError({ source: "sqlite", target: path, reason, detail })
+}

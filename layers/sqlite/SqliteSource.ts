@@ -8,7 +8,7 @@ import * as Stream from "effect/Stream"
 import * as Reactivity from "effect/reactivity/Reactivity"
 import * as SqlClient from "effect/sql/SqlClient"
 import { stat } from "node:fs/promises"
-import { backendColumns, type BackendRow } from "../../src/domain/Backend.ts"
+import { backendColumns, type BackendRow, requiredColumns } from "../../src/domain/Backend.ts"
 import { BackendSource, SourceError, type SourceEvent } from "../../src/routing/BackendSource.ts"
 import { TableSnapshotStore } from "../../src/routing/TableSnapshotStore.ts"
 import { createBackends } from "./schema.ts"
@@ -76,11 +76,11 @@ export const layer = (options: SqliteSourceOptions): Layer.Layer<BackendSource, 
         const { client } = opened
         const dataVersion = yield* readDataVersion(client)
         if (dataVersion === opened.dataVersion) return { _tag: "Unchanged" } satisfies SourceEvent
-        const rows = yield* readRows(client)
+        const rows = yield* readRows(client, path)
         opened.dataVersion = dataVersion
         return { _tag: "Rows", rows } satisfies SourceEvent
       }).pipe(
-        Effect.catch((error) => Effect.fail(error instanceof SourceError ? error : sourceError(path, error))),
+        Effect.mapError((error) => (error instanceof SourceError ? error : sourceError(path, error))),
         Effect.catchDefect((defect) => Effect.fail(sourceError(path, defect))),
         Effect.tapError(() => close),
         Effect.retry({ schedule: lockPatience, while: (error) => error.reason === "locked" }),
@@ -94,25 +94,22 @@ export const layer = (options: SqliteSourceOptions): Layer.Layer<BackendSource, 
     })
   )
 
+const unreadable = (path: string, detail: string): SourceError =>
+  new SourceError({ source: "sqlite", target: path, reason: "unreadable", detail })
+
 /** Changes when the file is replaced, or written without SQLite knowing; undefined when there is none. */
 const identityOf = Effect.fnUntraced(function* (path: string) {
   const info = yield* Effect.tryPromise({
-    try: () => stat(path),
-    catch: (error) => error as NodeJS.ErrnoException
-  }).pipe(
-    Effect.catchIf(
-      (error) => error.code === "ENOENT",
-      () => Effect.succeed(undefined)
-    ),
-    Effect.mapError(
-      (error) => new SourceError({ source: "sqlite", target: path, reason: "unreadable", detail: error.message })
-    )
-  )
+    try: () =>
+      stat(path).catch((error: NodeJS.ErrnoException) => {
+        if (error.code === "ENOENT") return undefined
+        throw error
+      }),
+    catch: (error) => unreadable(path, error instanceof Error ? error.message : String(error))
+  })
   if (info === undefined) return undefined
-  if (!info.isFile()) {
-    const detail = info.isDirectory() ? "it is a directory" : "it is not a regular file"
-    return yield* new SourceError({ source: "sqlite", target: path, reason: "unreadable", detail })
-  }
+  if (info.isDirectory()) return yield* unreadable(path, "it is a directory")
+  if (!info.isFile()) return yield* unreadable(path, "it is not a regular file")
   return [info.dev, info.ino, info.size, info.mtimeMs].join(":")
 })
 
@@ -128,7 +125,8 @@ const openDatabase = Effect.fnUntraced(function* (path: string) {
 
 const createDatabase = Effect.fnUntraced(
   function* (path: string) {
-    const client = yield* SqliteClient.make({ filename: path })
+    // No WAL: its side files would spoil a database that is later put in place by renaming.
+    const client = yield* SqliteClient.make({ filename: path, disableWAL: true })
     yield* client.unsafe(createBackends)
     yield* Effect.logInfo("routing database created; it has no backends yet", { path })
   },
@@ -139,30 +137,37 @@ const createDatabase = Effect.fnUntraced(
 const readDataVersion = (client: SqlClient.SqlClient) =>
   Effect.map(client.unsafe<{ data_version: number }>("PRAGMA data_version"), ([row]) => row?.data_version ?? 0)
 
+const schemaError = (path: string, detail: string): SourceError =>
+  new SourceError({ source: "sqlite", target: path, reason: "schema", detail })
+
+/** The statement that reads a page of the table, for whichever columns it has (T4). */
+const pageQuery = Effect.fnUntraced(function* (client: SqlClient.SqlClient, path: string) {
+  const [table] = yield* client.unsafe<{ type: string; wr: number }>(
+    "SELECT type, wr FROM pragma_table_list WHERE schema = 'main' AND name = 'backends' COLLATE NOCASE"
+  )
+  if (table === undefined) return yield* schemaError(path, "it has no table named backends")
+  const found = yield* client.unsafe<{ name: string }>("SELECT name FROM pragma_table_info('backends')")
+  const present = new Set(found.map(({ name }) => name.toLowerCase()))
+  const missing = requiredColumns.filter((column) => !present.has(column))
+  if (missing.length > 0) return yield* schemaError(path, `its table backends lacks ${missing.join(", ")}`)
+  const columns = backendColumns.filter((column) => present.has(column)).join(", ")
+  // Views and WITHOUT ROWID tables have no rowid to go on from.
+  const byRowid = table.type === "table" && table.wr === 0
+  const sql = byRowid
+    ? `SELECT rowid AS "_rowid", ${columns} FROM backends WHERE rowid > ? ORDER BY rowid LIMIT ${PAGE}`
+    : `SELECT ${columns} FROM backends LIMIT ${PAGE} OFFSET ?`
+  return { byRowid, sql }
+})
+
 /** All rows of one moment, in slices. 64-bit values come as bigint, since one that is no number must not fail the rest. */
 const readRows = Effect.fnUntraced(
-  function* (client: SqlClient.SqlClient) {
-    const [table] = yield* client.unsafe<{ type: string; wr: number }>(
-      "SELECT type, wr FROM pragma_table_list WHERE schema = 'main' AND name = 'backends' COLLATE NOCASE"
-    )
-    const found = yield* client.unsafe<{ name: string }>("SELECT name FROM pragma_table_info('backends')")
-    const present = new Set(found.map(({ name }) => name.toLowerCase()))
-    if (table === undefined) return yield* Effect.die(new Error("it has no table named backends"))
-    const missing = ["id", "region", "wg_ip", "port"].filter((column) => !present.has(column))
-    if (missing.length > 0) return yield* Effect.die(new Error(`table backends has no column ${missing.join(", ")}`))
-
-    const columns = backendColumns.filter((column) => present.has(column)).join(", ")
-    // Views and WITHOUT ROWID tables have no rowid to go on from.
-    const byRowid = table.type === "table" && table.wr === 0
-    const query = byRowid
-      ? `SELECT rowid AS "_rowid", ${columns} FROM backends WHERE rowid > ? ORDER BY rowid LIMIT ${PAGE}`
-      : `SELECT ${columns} FROM backends LIMIT ${PAGE} OFFSET ?`
-
+  function* (client: SqlClient.SqlClient, path: string) {
+    const { byRowid, sql } = yield* pageQuery(client, path)
     const rows: Array<BackendRow> = []
     let from: bigint | number = byRowid ? -(2n ** 63n) : 0
     while (true) {
       const page: ReadonlyArray<BackendRow> = yield* client
-        .unsafe<BackendRow>(query, [from])
+        .unsafe<BackendRow>(sql, [from])
         .pipe(Effect.provideService(SqlClient.SafeIntegers, true))
       for (const row of page) rows.push(row)
       if (page.length < PAGE) return rows

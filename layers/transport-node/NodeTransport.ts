@@ -18,6 +18,8 @@ import { type Engine, NodeConnection } from "./NodeConnection.ts"
 
 const TICK_MS = 50
 
+const now = (): number => performance.now()
+
 /** The portable engine on `node:net`: works wherever Node does, and is the reference for faster ones. */
 export const layer: Layer.Layer<Transport> = Layer.effect(
   Transport,
@@ -26,7 +28,6 @@ export const layer: Layer.Layer<Transport> = Layer.effect(
     let nextId: ConnectionId = 1
     let listeners = 0
     let resetWhilePaused = 0
-    const now = (): number => performance.now()
     const wheel = DeadlineWheel.make<NodeConnection>(TICK_MS, now())
     const engine: Engine = { now, wheel, forget: (connection) => connections.delete(connection.id) }
     yield* Effect.acquireRelease(

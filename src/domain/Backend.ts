@@ -77,11 +77,15 @@ const RowSchema = Schema.Struct({
 const decodeRow = Schema.decodeUnknownResult(RowSchema, { errors: "all" })
 const formatIssue = SchemaIssue.makeFormatterStandardSchemaV1()
 
-/** The columns a source has to ask for; all but the first four may be missing from a foreign table (T4). */
+/** The columns a source asks for. */
 export const backendColumns = Object.keys(RowSchema.fields) as ReadonlyArray<keyof typeof RowSchema.fields>
 
+/** Those of them that every table must have; the others may be missing from a foreign one (T4). */
+export const requiredColumns = ["id", "region", "wg_ip", "port"] as const
+
 const show = (value: unknown): string => {
-  const text = typeof value === "string" ? JSON.stringify(value) : value instanceof Uint8Array ? "a blob" : String(value)
+  const text =
+    typeof value === "string" ? JSON.stringify(value) : value instanceof Uint8Array ? "a blob" : String(value)
   return text.length > 40 ? `${text.slice(0, 40)}...` : text
 }
 
@@ -95,7 +99,11 @@ const addressOf = (text: string): Result.Result<string, string> => {
   const parsed = NetAddress.ipFromString(text)
   if (Result.isFailure(parsed)) return Result.fail("an IPv4 or IPv6 address")
   const ip = NetAddress.toCanonical(parsed.success)
-  if (NetAddress.isUnspecified(ip) || NetAddress.isMulticast(ip) || NetAddress.isIpv4Address(ip) && NetAddress.isBroadcast(ip)) {
+  if (
+    NetAddress.isUnspecified(ip) ||
+    NetAddress.isMulticast(ip) ||
+    (NetAddress.isIpv4Address(ip) && NetAddress.isBroadcast(ip))
+  ) {
     return Result.fail("the address of one host")
   }
   return Result.succeed(NetAddress.formatIp(ip))
@@ -105,7 +113,8 @@ const addressOf = (text: string): Result.Result<string, string> => {
 export const decodeBackend = (raw: BackendRow): DecodedRow => {
   const row: Record<string, unknown> = {}
   for (const column of backendColumns) row[column] = plain(raw[column])
-  if (row["deleted"] === true || (typeof row["deleted"] === "number" && row["deleted"] !== 0)) return { _tag: "Deleted" }
+  if (row["deleted"] === true || (typeof row["deleted"] === "number" && row["deleted"] !== 0))
+    return { _tag: "Deleted" }
   if (typeof row["region"] === "string") row["region"] = row["region"].toLowerCase()
 
   const decoded = decodeRow(row)
@@ -115,7 +124,7 @@ export const decodeBackend = (raw: BackendRow): DecodedRow => {
       const column = String(issue.path?.[0] ?? "row")
       return `${column}: ${issue.message}, got ${show(raw[column])}`
     })
-    return bad(raw, reasons.join("; "))
+    return bad(raw, [...new Set(reasons)].join("; "))
   }
   const fields = decoded.success
 

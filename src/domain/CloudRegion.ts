@@ -23,8 +23,7 @@ const regionByAirport = byWord(flyRegions)
 const regionByArea = byWord(areas)
 
 // area, perhaps a partition of AWS (us-gov-west-1, us-isob-east-1, eusc-de-east-1), point of the compass, number
-const areaName =
-  /^([a-z]+)(?:-(?:gov|iso[a-z]?|de))?-(?:central|north|northeast|east|southeast|south|southwest|west|northwest)-?\d{1,2}$/
+const areaName = /^([a-z]+)(?:-(?:gov|iso[a-z]?|de))?-(?:central|north|south|(?:north|south)?(?:east|west))-?\d{1,2}$/
 
 /** The region a cloud's own region name lies in (Fly.io, AWS, Google Cloud); undefined for a name of none of them. */
 export const regionOfCloudRegion = (name: string): Region | undefined => {

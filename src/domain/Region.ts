@@ -11,9 +11,9 @@ export const regions: ReadonlyArray<Region> = Region.literals
 export type Country = Brand.Branded<string, "Country">
 
 /**
- * Country -> region by geography (R3). Every ISO 3166-1 code is here exactly once. Subregions follow UN M49, except that
- * its Western Asia and Iran are the Caucasus and the Middle East here, and that IO and TF, which it counts to Africa,
- * stand with their neighbours across the Indian Ocean.
+ * Country -> region by geography (R3). Every ISO 3166-1 code is here exactly once. Subregions follow UN M49, except
+ * that its Western Asia and Iran are the Caucasus and the Middle East here, and that IO and TF, which it counts to
+ * Africa, stand with their neighbours across the Indian Ocean.
  */
 const countriesByRegion: Readonly<Record<Region, ReadonlyArray<string>>> = {
   sa: [

@@ -47,6 +47,3 @@ export type Cause =
   | "killed"
   // A fault of the proxy itself; the log has it.
   | "internal"
-
-/** `client relay rst`, the short form people read in a log. */
-export const formatTermination = (end: Termination): string => `${end.by} ${end.phase} ${end.cause}`

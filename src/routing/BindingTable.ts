@@ -60,6 +60,9 @@ interface Shard {
 // One word for app and family; apps are those of the listeners, so a few.
 const tagOf = (key: ClientKey, app: number): number => ((app << 1) | (key.family === 6 ? 1 : 0)) >>> 0
 
+const hashOf = (hi: number, lo: number, tag: number): number =>
+  affinityHash({ family: (tag & 1) === 1 ? 6 : 4, hi, lo }, tag >>> 1)
+
 export const make = (capacity: number): BindingTable => {
   const words: Array<Uint32Array> = []
   const times: Array<Float64Array> = []
@@ -86,8 +89,6 @@ export const make = (capacity: number): BindingTable => {
     if (chunk !== undefined) chunk[index & CHUNK_MASK] = now
   }
 
-  const hashOf = (hi: number, lo: number, tag: number): number =>
-    affinityHash({ family: (tag & 1) === 1 ? 6 : 4, hi, lo }, tag >>> 1)
   const shardOf = (hash: number): Shard => shards[hash >>> (32 - SHARD_BITS)] as Shard
   const hashAt = (index: number): number => hashOf(read(index, HI), read(index, LO), read(index, TAG))
 

@@ -72,9 +72,6 @@ export const make = Effect.fnUntraced(function* (options: RouterOptions) {
     return made
   }
 
-  const fits = (upstream: Upstream, app: string | undefined): boolean =>
-    isEligible(upstream) && (app === undefined || upstream.backend.app === app)
-
   const route = (request: RouteRequest): Route | NoRoute => {
     const { app, client, geo, tried } = request
     const { hash, number } = appOf(app)
@@ -117,6 +114,9 @@ export const make = Effect.fnUntraced(function* (options: RouterOptions) {
     }
   })
 })
+
+const fits = (upstream: Upstream, app: string | undefined): boolean =>
+  isEligible(upstream) && (app === undefined || upstream.backend.app === app)
 
 /** The trees that can hold a candidate, nearest tier first (R2). */
 const tiersOf = (pool: Pool, geo: ClientGeo, popRegion: Region): ReadonlyArray<ChoiceTree<Upstream> | undefined> => [

@@ -1,0 +1,98 @@
+import { type Endpoint, endpoint } from "./networks.ts"
+import { type ConfigValues, type Field, variables } from "./variables.ts"
+
+/** A value that is fine alone but not with the others: the field to blame and what is allowed. */
+export interface Conflict {
+  readonly field: Field
+  readonly allowed: string
+}
+
+type Check = (values: Partial<ConfigValues>) => Conflict | undefined
+
+/** A check over some fields, left out when one of them did not decode. */
+const check =
+  <const F extends Field>(
+    needed: ReadonlyArray<F>,
+    test: (values: Pick<ConfigValues, F>) => Conflict | undefined
+  ): Check =>
+  (values) =>
+    // The cast is what `every` has found out.
+    needed.every((field) => field in values) ? test(values as Pick<ConfigValues, F>) : undefined
+
+const conflict = (when: boolean, field: Field, allowed: string): Conflict | undefined =>
+  when ? { field, allowed } : undefined
+
+const bothOrNeither = (certificate: "tlsCert" | "backendTlsCert", key: "tlsKey" | "backendTlsKey"): Check =>
+  check([certificate, key], (values) => {
+    const names = `${variables[certificate].name} and ${variables[key].name} both, or neither`
+    return (
+      conflict(values[certificate] === undefined && values[key] !== undefined, certificate, names) ??
+      conflict(values[certificate] !== undefined && values[key] === undefined, key, names)
+    )
+  })
+
+type ListenField = "listenAddr" | "tlsListenAddr" | "apiListenAddr" | "metricsListenAddr" | "dnsListenAddr"
+type EnabledField = "tlsEnabled" | "apiEnabled" | "metricsEnabled" | "dnsEnabled"
+
+/** Every TCP listener, and what has to be on for it to be opened. */
+const listeners: ReadonlyArray<readonly [ListenField, EnabledField | undefined]> = [
+  ["listenAddr", undefined],
+  ["tlsListenAddr", "tlsEnabled"],
+  ["apiListenAddr", "apiEnabled"],
+  ["metricsListenAddr", "metricsEnabled"],
+  ["dnsListenAddr", "dnsEnabled"]
+]
+
+/** No address twice among the listeners that this release opens. Port 0 is another port each time. */
+const distinctListeners: Check = (values) => {
+  const seen = new Set<string>()
+  for (const [field, enabled] of listeners) {
+    const opened = variables[field].activeFrom === undefined && (enabled === undefined || values[enabled] === true)
+    const value: Endpoint | ReadonlyArray<Endpoint> | undefined = opened ? values[field] : undefined
+    if (value === undefined) continue
+    for (const address of "port" in value ? [value] : value) {
+      const text = endpoint.encode(address)
+      if (address.port !== 0 && seen.has(text)) return { field, allowed: `every listener once; ${text} is there twice` }
+      seen.add(text)
+    }
+  }
+  return undefined
+}
+
+const checks: ReadonlyArray<Check> = [
+  distinctListeners,
+  bothOrNeither("tlsCert", "tlsKey"),
+  bothOrNeither("backendTlsCert", "backendTlsKey"),
+  check(["corrosionEnabled", "postgresEnabled"], (values) =>
+    conflict(
+      values.corrosionEnabled && values.postgresEnabled,
+      "postgresEnabled",
+      "at most one of EDGEPROXY_CORROSION_ENABLED and EDGEPROXY_POSTGRES_ENABLED"
+    )
+  ),
+  check(["postgresEnabled", "postgresUrl"], (values) =>
+    conflict(
+      values.postgresEnabled && values.postgresUrl === undefined,
+      "postgresUrl",
+      "a connection URL, which EDGEPROXY_POSTGRES_ENABLED requires"
+    )
+  ),
+  check(["proxyProtocolIn", "proxyProtocolTrustedCidrs"], (values) =>
+    conflict(
+      values.proxyProtocolIn !== "off" && values.proxyProtocolTrustedCidrs.length === 0,
+      "proxyProtocolTrustedCidrs",
+      "at least one network, which EDGEPROXY_PROXY_PROTOCOL_IN requires"
+    )
+  ),
+  check(["shutdownPaceMs", "shutdownTimeoutMs"], (values) =>
+    conflict(
+      values.shutdownPaceMs > values.shutdownTimeoutMs,
+      "shutdownPaceMs",
+      "at most EDGEPROXY_SHUTDOWN_TIMEOUT_SECS, in whose last seconds it falls"
+    )
+  )
+]
+
+/** What the values contradict each other in. Fields that did not decode are absent and not held against anyone. */
+export const conflicts = (values: Partial<ConfigValues>): ReadonlyArray<Conflict> =>
+  checks.flatMap((check) => check(values) ?? [])

@@ -1,0 +1,69 @@
+import { endpoint, pops } from "../networks.ts"
+import { boolean, integer, seconds } from "../scalars.ts"
+import { domain, name, path } from "../texts.ts"
+import { inGroup } from "../Variable.ts"
+
+const dns = inGroup("DNS, anycast", { activeFrom: "the DNS server" })
+const anycast = inGroup("DNS, anycast", { activeFrom: "anycast" })
+
+export const dnsAnycast = {
+  dnsEnabled: dns(boolean, {
+    name: "EDGEPROXY_DNS_ENABLED",
+    default: "false",
+    doc: "DNS server for the internal zone"
+  }),
+  dnsListenAddr: dns(endpoint, {
+    name: "EDGEPROXY_DNS_LISTEN_ADDR",
+    default: "0.0.0.0:5353",
+    doc: "Where it listens, UDP and TCP"
+  }),
+  dnsDomain: dns(domain, {
+    name: "EDGEPROXY_DNS_DOMAIN",
+    default: "internal",
+    doc: "The zone it answers for"
+  }),
+  dnsTtlMs: dns(seconds({ minimum: 0 }), {
+    name: "EDGEPROXY_DNS_TTL_SECS",
+    default: "30",
+    doc: "TTL of its answers, in whole seconds on the wire"
+  }),
+  dnsRateLimit: dns(integer({ minimum: 1, maximum: 1_000_000 }), {
+    name: "EDGEPROXY_DNS_RATE_LIMIT",
+    default: "100",
+    doc: "Answers per second and client network"
+  }),
+  pops: dns(pops, {
+    name: "EDGEPROXY_POPS",
+    doc: "Public addresses of the POPs, e.g. `sa=203.0.113.1|2001:db8::1,us=198.51.100.1`"
+  }),
+  anycastEnabled: anycast(boolean, {
+    name: "EDGEPROXY_ANYCAST_ENABLED",
+    default: "false",
+    doc: "Announces and withdraws the anycast address through BIRD"
+  }),
+  anycastBirdSocket: anycast(path, {
+    name: "EDGEPROXY_ANYCAST_BIRD_SOCKET",
+    default: "/run/bird/bird.ctl",
+    doc: "Control socket of BIRD"
+  }),
+  anycastProtocol: anycast(name, {
+    name: "EDGEPROXY_ANYCAST_PROTOCOL",
+    default: "edgeproxy",
+    doc: "The BIRD protocol that is switched on and off"
+  }),
+  anycastMinBackends: anycast(integer({ minimum: 1, maximum: 1_000_000 }), {
+    name: "EDGEPROXY_ANYCAST_MIN_BACKENDS",
+    default: "1",
+    doc: "Withdraws below this many eligible backends"
+  }),
+  anycastHoldMs: anycast(seconds({ minimum: 0 }), {
+    name: "EDGEPROXY_ANYCAST_HOLD_SECS",
+    default: "10",
+    doc: "How long things must stay better or worse before the announcement changes"
+  }),
+  anycastWithdrawMs: anycast(seconds({ minimum: 0 }), {
+    name: "EDGEPROXY_ANYCAST_WITHDRAW_SECS",
+    default: "5",
+    doc: "From the withdrawal to the closing of the listeners, within the drain deadline"
+  })
+}

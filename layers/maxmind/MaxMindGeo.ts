@@ -1,3 +1,4 @@
+import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -42,6 +43,7 @@ export const layer = (options: GeoOptions): Layer.Layer<GeoResolver, GeoError, S
       let reader = yield* openDatabase(path)
       let seen = yield* versionOf(path)
       yield* Effect.logInfo("geo database", describe(reader, path))
+      yield* warnIfOld(reader)
 
       const swap = Effect.gen(function* () {
         const version = yield* versionOf(path)
@@ -112,6 +114,18 @@ const describe = ({ metadata }: Database, path: string) => ({
   path,
   type: metadata.databaseType,
   built: metadata.buildEpoch.toISOString()
+})
+
+// Addresses change hands all the time, and the licence of GeoLite2 asks for an update within 30 days of a release.
+const OLD_DAYS = 30
+
+const warnIfOld = Effect.fnUntraced(function* ({ metadata }: Database) {
+  const days = Math.floor(((yield* Clock.currentTimeMillis) - metadata.buildEpoch.getTime()) / 86_400_000)
+  if (days > OLD_DAYS) {
+    yield* Effect.logWarning("the geo database is old: update it, or set EDGEPROXY_GEOIP_PATH to a current one", {
+      days
+    })
+  }
 })
 
 /** Changes when the file is replaced or rewritten; undefined while it is gone, which is no reason to forget it. */

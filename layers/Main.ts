@@ -1,3 +1,4 @@
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Supervisor } from "../src/actor/Supervisor.ts"
@@ -17,6 +18,13 @@ import * as SnapshotFile from "./snapshot/SnapshotFile.ts"
 import * as SqliteSource from "./sqlite/SqliteSource.ts"
 import * as NodeTransport from "./transport-node/NodeTransport.ts"
 
+/** An engine that was asked for by name and can't be had is an error; `auto` takes what there is. */
+export class NoSpliceError extends Data.TaggedError("NoSpliceError") {
+  override get message(): string {
+    return "EDGEPROXY_TRANSPORT=splice: this release has the node transport only; use auto or node"
+  }
+}
+
 /**
  * The whole program as one layer, from the outside in. Each part is ended before the parts it stands on: ending the traffic
  * drains it while routing, source and log are still there (S3).
@@ -26,6 +34,7 @@ export const Main = Layer.unwrap(
     const config = yield* EdgeConfig
     const { fdLimit } = yield* Host
     const limit = yield* connectionLimit(config.maxConnections, fdLimit)
+    if (config.transport === "splice") return yield* new NoSpliceError()
 
     const snapshots =
       config.snapshotPath === undefined ? TableSnapshotStore.layerOff : SnapshotFile.layer(config.snapshotPath)

@@ -10,13 +10,16 @@ import * as Shutdown from "../src/traffic/Shutdown.ts"
 import { loadEnvironment } from "./config/environment.ts"
 import { Host } from "./host/Host.ts"
 import * as Logs from "./log/Logs.ts"
-import { Main } from "./Main.ts"
+import { Main, NoSpliceError } from "./Main.ts"
 import { GeoError } from "./maxmind/MaxMindGeo.ts"
 
 /** The configuration is wrong (EX_USAGE of sysexits.h). */
 export const EXIT_CONFIG = 64
 /** The configuration is right and the machine does not allow it: a port in use, no permission. */
 const EXIT_FAILED = 1
+
+/** Found out only when used: what a setting names can't be had. */
+const configErrors = [GeoError, Logs.LogError, NoSpliceError]
 
 /** Runs the proxy until a signal ends it, and the process with it. */
 export const serve = (): void => {
@@ -52,7 +55,7 @@ const program = ({ config, warnings }: Loaded, shutdown: Shutdown.Shutdown["Serv
     if (Exit.isFailure(exit)) {
       const error = Cause.squash(exit.cause)
       yield* Effect.logFatal(error instanceof Error ? error.message : String(error))
-      return error instanceof GeoError || error instanceof Logs.LogError ? EXIT_CONFIG : EXIT_FAILED
+      return configErrors.some((type) => error instanceof type) ? EXIT_CONFIG : EXIT_FAILED
     }
     const { drained, forced } = shutdown.report ?? { drained: 0, forced: 0 }
     yield* Effect.logInfo(forced > 0 ? "forced" : "drained", { drained, forced })

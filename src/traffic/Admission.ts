@@ -16,7 +16,6 @@ export class Admission extends Context.Service<
     readonly leave: () => void
     readonly active: () => number
     readonly attach: (listener: Listener) => void
-    readonly refused: () => number
   }
 >()("edgeproxy/traffic/Admission") {
   static readonly layer = (limit: number): Layer.Layer<Admission> => Layer.sync(Admission, () => make(limit))
@@ -25,15 +24,11 @@ export class Admission extends Context.Service<
 export const make = (limit: number): Admission["Service"] => {
   const listeners: Array<Listener> = []
   let active = 0
-  let refused = 0
   let paused = false
   return Admission.of({
     limit,
     enter: () => {
-      if (active >= limit) {
-        refused++
-        return false
-      }
+      if (active >= limit) return false
       active++
       if (active >= limit) {
         paused = true
@@ -48,8 +43,7 @@ export const make = (limit: number): Admission["Service"] => {
       for (const listener of listeners) listener.resume()
     },
     active: () => active,
-    attach: (listener) => void listeners.push(listener),
-    refused: () => refused
+    attach: (listener) => void listeners.push(listener)
   })
 }
 

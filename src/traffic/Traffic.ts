@@ -41,6 +41,8 @@ export interface TrafficOptions {
 /** Kernel's accept queue; it caps the value at net.core.somaxconn. */
 const BACKLOG = 4_096
 
+const REFUSALS_LOG_MS = 10_000
+
 /** How long clients may wait for the first table before they are told that there is no backend (T3). */
 const FIRST_TABLE_MS = 5_000
 
@@ -110,7 +112,10 @@ export const make = Effect.fnUntraced(
     }
 
     const onAccept = (app: string | undefined, listener: string, accepted: Accepted): void => {
-      if (!admission.enter()) return transport.abort(accepted.id, "rst", overLimit)
+      if (!admission.enter()) {
+        noteRefused("limit", 1)
+        return transport.abort(accepted.id, "rst", overLimit)
+      }
       const client = clientFromText(accepted.remote.address)
       if (client === undefined) {
         admission.leave()
@@ -160,6 +165,16 @@ export const make = Effect.fnUntraced(
       start(record, error)
     }
 
+    let refused = 0
+    let refusalsLoggedAt = -Infinity
+    // Said now and then: under an overload, a line for each would be one more load.
+    const noteRefused = (reason: string, count: number): void => {
+      refused += count
+      if (now() - refusalsLoggedAt < REFUSALS_LOG_MS) return
+      refusalsLoggedAt = now()
+      fork(Effect.logWarning("connections refused", { reason, refused, limit: admission.limit }))
+    }
+
     const listen = Effect.fnUntraced(function* ({ address, app }: TrafficOptions["listeners"][number]) {
       const bound: { name: string } = { name: formatEndpoint(address) }
       const listener = yield* transport.listen(
@@ -173,7 +188,7 @@ export const make = Effect.fnUntraced(
           onAccept: (batch) => batch.forEach((accepted) => onAccept(app, bound.name, accepted)),
           onEnd: (batch) => batch.forEach(onEnd),
           onUnbridged,
-          onAcceptError: () => undefined
+          onAcceptError: ({ code, count }) => noteRefused(code, count)
         }
       )
       bound.name = formatEndpoint(listener.address)

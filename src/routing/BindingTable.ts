@@ -26,7 +26,8 @@ export interface BindingTable {
   readonly lastUsedOf: (index: number) => number
   /** Counts a connection that uses the entry; to be given to `close` when it ends. */
   readonly open: (index: number) => BindingRef
-  readonly close: (ref: BindingRef, now: number) => void
+  /** False when the entry is gone or names another backend by now. */
+  readonly close: (ref: BindingRef, now: number) => boolean
   /** Removes expired entries, looking at no more than `limit`; returns how many it looked at and removed. */
   readonly expire: (now: number, ttlMs: number, limit: number) => { readonly seen: number; readonly removed: number }
   readonly size: () => number
@@ -218,9 +219,10 @@ export const make = (capacity: number): BindingTable => {
       return { index, generation: read(index, GENERATION) }
     },
     close: (ref, now) => {
-      if (read(ref.index, GENERATION) !== ref.generation) return
+      if (read(ref.index, GENERATION) !== ref.generation) return false
       write(ref.index, OPEN, read(ref.index, OPEN) - 1)
       touch(ref.index, now)
+      return true
     },
     expire: (now, ttlMs, limit) => {
       let seen = 0

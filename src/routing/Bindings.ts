@@ -32,7 +32,10 @@ export class Bindings extends Context.Service<
     readonly find: (key: ClientKey, app: number) => BoundTo | undefined
     /** Binds, or slides the TTL of a binding that already names this backend; counts the connection as open. */
     readonly bind: (key: ClientKey, app: number, backend: number) => BindingTable.BindingRef | undefined
+    /** The connection has ended; its TTL runs from now on. */
     readonly close: (ref: BindingTable.BindingRef) => void
+    /** The connection came to nothing: like `close`, but a binding that no other connection holds is forgotten. */
+    readonly cancel: (ref: BindingTable.BindingRef) => void
     readonly size: () => number
     readonly evictions: () => number
   }
@@ -82,6 +85,10 @@ export const make = Effect.fnUntraced(function* (options: BindingsOptions) {
       return table.open(index)
     },
     close: (ref) => table.close(ref, now()),
+    cancel: (ref) => {
+      if (!table.close(ref, now())) return
+      if (table.openOf(ref.index) === 0) table.remove(ref.index)
+    },
     size: table.size,
     evictions: table.evictions
   })

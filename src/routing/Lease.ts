@@ -9,7 +9,8 @@ import type { Upstreams } from "./Upstreams.ts"
 export interface Lease {
   readonly upstream: Upstream
   readonly commit: () => void
-  readonly release: () => void
+  /** False when it had been given back before. */
+  readonly release: () => boolean
 }
 
 type State = "reserved" | "live" | "released"
@@ -29,11 +30,12 @@ export const reserve = (upstreams: Upstreams["Service"], upstream: Upstream): Le
       upstream.live++
     },
     release: () => {
-      if (state === "released") return
+      if (state === "released") return false
       if (state === "reserved") upstream.reserved--
       else upstream.live--
       state = "released"
       upstreams.refresh(upstream)
+      return true
     }
   }
 }

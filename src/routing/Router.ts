@@ -22,14 +22,14 @@ export interface RouteRequest {
   readonly tried: ReadonlyArray<Upstream>
 }
 
-/** A reserved place on a backend, and why this one. */
+/** A reserved place on a backend, and why this one. Given back by `end` or `fail`; the first of them counts. */
 export interface Route {
   readonly lease: Lease
+  /** The connection's share in the client's binding; undefined without affinity, and beyond A4. */
+  readonly binding: BindingRef | undefined
   readonly tier: Tier
   /** `hit`: the client's own binding; `rebound`: it had one that no longer serves; `new`: none, or the binding is full (A4). */
   readonly affinity: "new" | "hit" | "rebound"
-  /** Whether success binds the client to this backend. */
-  readonly binds: boolean
 }
 
 /** Why there is no route: nothing eligible, or all of it at the hard limit or tried. */
@@ -48,10 +48,15 @@ export interface RouterOptions {
 export class Router extends Context.Service<
   Router,
   {
-    /** Chooses and reserves in one step, so that a burst can't overfill a backend (R5). */
+    /**
+     * Chooses, reserves and binds in one step: a burst can't overfill a backend (R5), and the many connections that a new
+     * client opens at once go to one backend.
+     */
     readonly route: (request: RouteRequest) => Route | NoRoute
-    /** To be called once the dial has succeeded: the reservation becomes a live connection and the client is bound. */
-    readonly bind: (request: RouteRequest, route: Route) => BindingRef | undefined
+    /** The dial failed: gives everything back; a binding that only this dial had made is forgotten. */
+    readonly fail: (route: Route) => void
+    /** The connection has ended. */
+    readonly end: (route: Route) => void
   }
 >()("edgeproxy/routing/Router") {
   static readonly layer = (options: RouterOptions): Layer.Layer<Router, never, Bindings | Upstreams> =>
@@ -81,7 +86,8 @@ export const make = Effect.fnUntraced(function* (options: RouterOptions) {
       binding !== undefined && options.bindingMaxConnections > 0 && binding.open >= options.bindingMaxConnections
     if (bound !== undefined && !full && fits(bound, app) && hasRoom(bound) && !tried.includes(bound)) {
       const tier = tierOf(bound.backend, geo, options.region)
-      return { lease: reserve(upstreams, bound), tier, affinity: "hit", binds: true }
+      const lease = reserve(upstreams, bound)
+      return { lease, binding: bindings.bind(client.key, number, bound.seq), tier, affinity: "hit" }
     }
 
     const pool = upstreams.pool(app)
@@ -90,9 +96,9 @@ export const make = Effect.fnUntraced(function* (options: RouterOptions) {
     if (chosen === undefined) return "no-capacity"
     return {
       lease: reserve(upstreams, chosen),
+      binding: full ? undefined : bindings.bind(client.key, number, chosen.seq),
       tier: tierOf(chosen.backend, geo, options.region),
-      affinity: binding === undefined || full ? "new" : "rebound",
-      binds: !full
+      affinity: binding === undefined || full ? "new" : "rebound"
     }
   }
 
@@ -108,9 +114,13 @@ export const make = Effect.fnUntraced(function* (options: RouterOptions) {
 
   return Router.of({
     route,
-    bind: ({ app, client }, { binds, lease }) => {
-      lease.commit()
-      return binds ? bindings.bind(client.key, appOf(app).number, lease.upstream.seq) : undefined
+    fail: ({ affinity, binding, lease }) => {
+      if (!lease.release() || binding === undefined) return
+      if (affinity === "hit") bindings.close(binding)
+      else bindings.cancel(binding)
+    },
+    end: ({ binding, lease }) => {
+      if (lease.release() && binding !== undefined) bindings.close(binding)
     }
   })
 })

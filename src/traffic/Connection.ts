@@ -34,8 +34,8 @@ export const dialTermination = (error: DialError): Termination => ({
 
 /**
  * The first part of a connection's life, from accept to flowing bytes (C1): choose and reserve, dial, on the backend's
- * failure the next candidate, then bind. It ends when bytes flow or the client is closed; what follows needs no fiber.
- * The lease is given back here for every dial that failed, and at the connection's end otherwise.
+ * failure the next candidate. It ends when bytes flow or the client is closed; what follows needs no fiber.
+ * The route is given back here for every dial that failed, and at the connection's end otherwise.
  */
 export const make = Effect.fnUntraced(function* (options: ConnectionOptions) {
   const router = yield* Router
@@ -66,11 +66,10 @@ export const make = Effect.fnUntraced(function* (options: ConnectionOptions) {
       if (record.ended) return
       if (!("reason" in result)) {
         record.connectUs = result.connectUs
-        record.binding = router.bind(record, route)
-        return
+        return route.lease.commit()
       }
       failure = result
-      route.lease.release()
+      router.fail(route)
       if (failure.source === "client") return
       if (failure.source === "proxy") return transport.abort(record.id, "rst", dialTermination(failure))
       record.tried.push(route.lease.upstream)

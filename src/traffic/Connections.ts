@@ -4,7 +4,6 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { Client } from "../domain/Client.ts"
 import type { ClientGeo } from "../domain/Score.ts"
-import type { BindingRef } from "../routing/BindingTable.ts"
 import type { Route } from "../routing/Router.ts"
 import type { Upstream } from "../routing/Upstream.ts"
 import type { ConnectionId } from "./Transport.ts"
@@ -19,8 +18,8 @@ export interface ConnectionRecord {
   /** The address of its listener. */
   readonly listener: string
   readonly acceptedAt: number
+  /** The last one, also when it has been given back. */
   route: Route | undefined
-  binding: BindingRef | undefined
   attempts: number
   connectUs: number | undefined
   /** Backends that have failed this connection. */

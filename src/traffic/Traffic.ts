@@ -9,9 +9,8 @@ import { monotonicMs } from "../actor/Monotonic.ts"
 import { clientFromText } from "../domain/Client.ts"
 import type { Termination } from "../domain/Termination.ts"
 import { AccessLog } from "../observe/AccessLog.ts"
-import { Bindings } from "../routing/Bindings.ts"
 import { GeoResolver } from "../routing/GeoResolver.ts"
-import type { Router } from "../routing/Router.ts"
+import { Router } from "../routing/Router.ts"
 import { RoutingTable } from "../routing/RoutingTable.ts"
 import { accessEntry } from "./accessEntry.ts"
 import { Admission } from "./Admission.ts"
@@ -62,7 +61,7 @@ export class Traffic extends Context.Service<
   ): Layer.Layer<
     Traffic,
     ListenError,
-    AccessLog | Admission | Bindings | Connections | GeoResolver | Router | RoutingTable | Shutdown | Transport
+    AccessLog | Admission | Connections | GeoResolver | Router | RoutingTable | Shutdown | Transport
   > => Layer.effect(Traffic, make(options))
 }
 
@@ -72,7 +71,7 @@ export const make = Effect.fnUntraced(
     const table = yield* RoutingTable
     const connections = yield* Connections
     const admission = yield* Admission
-    const bindings = yield* Bindings
+    const router = yield* Router
     const geo = yield* GeoResolver
     const log = yield* AccessLog
     const wall = yield* Clock.clockWith(Effect.succeed)
@@ -105,12 +104,6 @@ export const make = Effect.fnUntraced(
       )
     }
 
-    const settle = (record: ConnectionRecord): void => {
-      record.route?.lease.release()
-      if (record.binding !== undefined) bindings.close(record.binding)
-      record.binding = undefined
-    }
-
     const onAccept = (app: string | undefined, listener: string, accepted: Accepted): void => {
       if (!admission.enter()) {
         noteRefused("limit", 1)
@@ -130,7 +123,6 @@ export const make = Effect.fnUntraced(
         listener,
         acceptedAt: now(),
         route: undefined,
-        binding: undefined,
         attempts: 0,
         connectUs: undefined,
         tried: [],
@@ -144,7 +136,7 @@ export const make = Effect.fnUntraced(
       const record = connections.get(ended.id)
       if (record === undefined) return
       record.ended = true
-      settle(record)
+      if (record.route !== undefined) router.end(record.route)
       admission.leave()
       const context = {
         pop: options.pop,
@@ -159,7 +151,7 @@ export const make = Effect.fnUntraced(
     const onUnbridged = (id: number, error: DialError): void => {
       const record = connections.get(id)
       if (record?.route === undefined) return
-      settle(record)
+      router.fail(record.route)
       record.tried.push(record.route.lease.upstream)
       record.connectUs = undefined
       start(record, error)

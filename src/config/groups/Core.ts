@@ -29,6 +29,12 @@ const logLevel = imap(
   (level) => Str.uncapitalize(level)
 )
 
+// The name is not ours alone: `DEBUG=express:*` in somebody's shell is no reason not to start.
+const debugFlag: Codec<boolean> = {
+  ...boolean,
+  decode: (text) => Result.succeed(Result.getOrElse(boolean.decode(text), () => false))
+}
+
 const defaultDbPath = "routing.db"
 
 export const core = {
@@ -110,16 +116,16 @@ export const core = {
     reloadable: true,
     doc: "Limit at which a group of equally near backends yields to the next: `hard` or `soft`"
   }),
-  debug: define(boolean, {
+  debug: define(debugFlag, {
     name: "DEBUG",
     default: "false",
-    doc: "`1` or `true` makes the default log level `debug`"
+    doc: "`1` or `true` makes the default log level `debug`; anything else counts for nothing"
   }),
   logLevel: define(logLevel, {
     name: "EDGEPROXY_LOG_LEVEL",
     default: {
       shown: "`info`",
-      from: ({ env }) => (Result.getOrElse(boolean.decode(env["DEBUG"] ?? ""), () => false) ? "debug" : "info")
+      from: ({ env }) => (Result.getOrElse(debugFlag.decode(env["DEBUG"] ?? ""), () => false) ? "debug" : "info")
     },
     doc: "`trace`, `debug`, `info`, `warn`, `error` or `fatal`"
   }),

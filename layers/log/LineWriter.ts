@@ -56,19 +56,22 @@ export const openLineWriter = (target: LineTarget): LineWriter => {
     if (waitingChars === 0) return void idle?.()
     const batch = takeBatch()
     writing = true
-    writeAll(Buffer.from(batch), batch.split("\n").length - 1)
+    writeAll(fd, Buffer.from(batch), batch.split("\n").length - 1)
   }
 
-  const writeAll = (bytes: Buffer, lines: number): void => {
-    fs.write(fd, bytes, 0, bytes.length, null, (error, written) => {
-      if (error !== null && error.code === "EAGAIN") return void setTimeout(() => writeAll(bytes, lines), RETRY_MS)
-      if (error === null && written < bytes.length) return writeAll(bytes.subarray(written), lines)
+  const writeAll = (into: number, bytes: Buffer, lines: number): void => {
+    fs.write(into, bytes, 0, bytes.length, null, (error, written) => {
+      if (error !== null && error.code === "EAGAIN")
+        return void setTimeout(() => writeAll(into, bytes, lines), RETRY_MS)
+      if (error === null && written < bytes.length) return writeAll(into, bytes.subarray(written), lines)
       if (error !== null) {
         dropped += lines
         // Nobody reads any more; other errors (a full disk) may pass.
         if (error.code === "EPIPE") broken = true
       }
       writing = false
+      // A write under way keeps its descriptor: closed too early, its number could be a client's socket by now.
+      if (into !== fd) fs.close(into, () => undefined)
       flush()
     })
   }
@@ -92,7 +95,7 @@ export const openLineWriter = (target: LineTarget): LineWriter => {
         const old = fd
         fd = next
         broken = false
-        fs.close(old, () => undefined)
+        if (!writing) fs.close(old, () => undefined)
       } catch {
         // The old file goes on being written.
       }

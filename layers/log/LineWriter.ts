@@ -18,6 +18,8 @@ const BATCH_CHARS = 65_536
 // More than this waiting means that the reader does not keep up: some ten thousand lines.
 const MAX_WAITING_CHARS = 4_194_304
 const RETRY_MS = 10
+// Lines of so long a time go together: each write costs a trip through the thread pool.
+const GATHER_MS = 20
 
 /**
  * `process.stdout.write` blocks the whole process when a pipe's reader stalls; `fs.write` runs in the thread pool, so here
@@ -28,18 +30,14 @@ export const openLineWriter = (target: LineTarget): LineWriter => {
   let waiting: Array<string> = []
   let waitingChars = 0
   let writing = false
-  let scheduled = false
+  let timer: NodeJS.Timeout | undefined
   let dropped = 0
   let broken = false
   let idle: (() => void) | undefined
 
   const schedule = (): void => {
-    if (scheduled || writing) return
-    scheduled = true
-    setImmediate(() => {
-      scheduled = false
-      flush()
-    })
+    if (writing || timer !== undefined) return
+    timer = setTimeout(flush, waitingChars >= BATCH_CHARS ? 0 : GATHER_MS)
   }
 
   const takeBatch = (): string => {
@@ -52,6 +50,8 @@ export const openLineWriter = (target: LineTarget): LineWriter => {
   }
 
   const flush = (): void => {
+    clearTimeout(timer)
+    timer = undefined
     if (writing) return
     if (waitingChars === 0) return void idle?.()
     const batch = takeBatch()
@@ -72,7 +72,8 @@ export const openLineWriter = (target: LineTarget): LineWriter => {
       writing = false
       // A write under way keeps its descriptor: closed too early, its number could be a client's socket by now.
       if (into !== fd) fs.close(into, () => undefined)
-      flush()
+      if (idle !== undefined) flush()
+      else if (waitingChars > 0) schedule()
     })
   }
 
@@ -103,12 +104,12 @@ export const openLineWriter = (target: LineTarget): LineWriter => {
     close: (ms) =>
       new Promise((resolve) => {
         const finish = (): void => {
-          clearTimeout(timer)
+          clearTimeout(deadline)
           idle = undefined
           if ("path" in target) fs.close(fd, () => resolve())
           else resolve()
         }
-        const timer = setTimeout(finish, ms)
+        const deadline = setTimeout(finish, ms)
         idle = finish
         if (!writing) flush()
       })

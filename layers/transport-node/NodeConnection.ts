@@ -1,16 +1,18 @@
-import * as net from "node:net"
+import type * as net from "node:net"
 import type { Termination } from "../../src/domain/Termination.ts"
 import type { DeadlineWheel, Waiting } from "../../src/traffic/DeadlineWheel.ts"
+import { relayDeadline, type RelayTimes } from "../../src/traffic/relayDeadline.ts"
 import type {
   BridgeOptions,
   Bridged,
   ConnectionId,
   DialError,
-  Ended,
   ListenerEvents,
   LiveCounts
 } from "../../src/traffic/Transport.ts"
-import { codeOf, dialError, gone, relayCause } from "./errno.ts"
+import { dialError, gone, relayCause } from "./errno.ts"
+import { writeCopy } from "./writeCopy.ts"
+import { type BackendEvents, type ClientEvents, dialBackend, ownClient, readBuffer } from "./OwnedSocket.ts"
 
 /** What all connections of the engine share. */
 export interface Engine {
@@ -22,44 +24,39 @@ export interface Engine {
 // Bytes a client may send ahead of its backend before the proxy stops reading it.
 const EARLY_BYTES = 65_536
 
-/**
- * All sockets read into this one buffer; what was read is copied out at once, before the next read can happen. A buffer of
- * its own for each connection would cost 64 kB of memory each, and handing the shared one to `write` corrupts: a write that
- * the kernel does not take at once keeps pointing at it.
- */
-const readBuffer = Buffer.allocUnsafeSlow(65_536)
-
 type DialResult = (result: Bridged | DialError) => void
 
-/** One accepted connection: waiting for its backend, dialling, relaying, closed. */
-export class NodeConnection implements Waiting {
+/**
+ * One accepted connection: waiting for its backend, dialling, relaying, closed. The client is read from the start, since
+ * only so does its reset show; what it sends early is kept for the backend that is found.
+ */
+export class NodeConnection implements Waiting, RelayTimes, ClientEvents, BackendEvents {
   readonly id: ConnectionId
   dueTick = 0
+  startedAt = 0
+  lastByteAt = 0
+  finishedAt = 0
+  clientStalledAt = 0
+  backendStalledAt = 0
   private readonly engine: Engine
   private readonly events: ListenerEvents
   private readonly prerouteMs: number
   private readonly client: net.Socket
+  /** Only the current one: a socket that was given up may still have something to say, and is not listened to. */
   private backend: net.Socket | undefined
   private phase: "waiting" | "dialling" | "relaying" | "closed" = "waiting"
-  private deadline: number
+  private phaseSince: number
   private dialled: DialResult | undefined
-  private bridge: BridgeOptions | undefined
-  /** What the client sent before it had a backend. */
+  private options: BridgeOptions | undefined
   private early: Array<Buffer> = []
   private earlyBytes = 0
   private bytesIn = 0
   private bytesOut = 0
-  private startedAt = 0
-  private lastByteAt = 0
   private firstByteUs: number | undefined
   private clientFinished = false
   private clientClosed = false
   private backendFinished = false
   private firstFinisher: "client" | "backend" | undefined
-  private finishedAt = 0
-  /** When the side began to take nothing; 0 while nothing waits for it. */
-  private clientStalledAt = 0
-  private backendStalledAt = 0
   private termination: Termination | undefined
   private code: string | undefined
 
@@ -69,51 +66,31 @@ export class NodeConnection implements Waiting {
     this.engine = engine
     this.events = events
     this.prerouteMs = prerouteMs
-    this.deadline = engine.now() + prerouteMs
-    engine.wheel.wakeAt(this, this.deadline)
-    client.on("data", (chunk: Buffer) => this.onClientData(chunk))
-    client.on("end", () => this.onClientEnd())
-    client.on("error", (error) => this.onClientError(codeOf(error)))
-    client.on("drain", () => this.onClientDrain())
-    client.on("close", () => this.onClientClose())
+    this.phaseSince = engine.now()
+    engine.wheel.wakeAt(this, this.phaseSince + prerouteMs)
+    ownClient(client, this)
   }
 
   dial(options: BridgeOptions, done: DialResult): void {
     if (this.phase !== "waiting") return done(gone())
-    this.phase = "dialling"
+    this.enter("dialling", options.connectMs)
     this.dialled = done
-    this.bridge = options
-    const startedAt = this.engine.now()
-    this.deadline = startedAt + options.connectMs
-    this.engine.wheel.wakeAt(this, this.deadline)
-    const backend = net.connect({
-      host: options.address.address,
-      port: options.address.port,
-      allowHalfOpen: true,
-      noDelay: true,
-      keepAlive: options.keepaliveMs > 0,
-      keepAliveInitialDelay: options.keepaliveMs,
-      onread: { buffer: readBuffer, callback: (length) => this.onBackendData(length) }
-    })
-    this.backend = backend
-    backend.on("connect", () => this.onConnected(backend, startedAt))
-    backend.on("end", () => this.onBackendEnd(backend))
-    backend.on("error", (error) => this.onBackendError(backend, codeOf(error)))
-    backend.on("drain", () => this.onBackendDrain())
-    backend.on("close", () => this.onBackendClose(backend))
+    this.options = options
+    this.backend = dialBackend(options, this)
   }
 
   /** Gives the dial up; the client waits for another. */
   cancelDial(): void {
     if (this.phase !== "dialling") return
-    this.dropBackend()
-    this.wait()
+    this.dialled = undefined
+    this.dropBackend("rst")
+    this.enter("waiting", this.prerouteMs)
   }
 
   counts(out: LiveCounts): void {
     out.bytesIn = this.bytesIn
     out.bytesOut = this.bytesOut
-    out.idleMs = this.engine.now() - this.lastByteAt
+    out.idleMs = this.engine.now() - Math.max(this.lastByteAt, this.phaseSince)
     out.waiting = this.earlyBytes + this.client.writableLength + (this.backend?.writableLength ?? 0)
   }
 
@@ -135,87 +112,153 @@ export class NodeConnection implements Waiting {
 
   /** Called by the wheel. */
   due(now: number): void {
-    if (this.phase === "closed") return
-    const next = this.phase === "relaying" ? this.checkRelay(now) : this.checkDeadline(now)
-    if (next < Infinity) this.engine.wheel.wakeAt(this, next)
+    if (this.phase === "closed" || this.termination !== undefined) return
+    if (this.phase === "relaying") return this.checkLimits(now)
+    const limit = this.phase === "dialling" ? (this.options?.connectMs ?? 0) : this.prerouteMs
+    if (now < this.phaseSince + limit) return this.engine.wheel.wakeAt(this, this.phaseSince + limit)
+    if (this.phase === "dialling") return this.failDial(dialError("ETIMEDOUT"))
+    this.end("rst", { by: "proxy", phase: "pre-route", cause: "preroute-timeout" })
   }
 
-  private checkDeadline(now: number): number {
-    if (now < this.deadline) return this.deadline
-    if (this.phase === "dialling") this.failDial(dialError("ETIMEDOUT"))
-    else this.end("rst", { by: "proxy", phase: "pre-route", cause: "preroute-timeout" })
-    return this.phase === "waiting" ? this.deadline : Infinity
-  }
-
-  /** Ends the relay if a limit has passed; else says when to look again. */
-  private checkRelay(now: number): number {
-    const limits = this.bridge?.limits
-    if (limits === undefined) return Infinity
-    let next = Infinity
-    const passed = (since: number, limit: number): boolean => {
-      if (limit <= 0 || since === 0) return false
-      if (now >= since + limit) return true
-      next = Math.min(next, since + limit)
-      return false
+  clientData(chunk: Buffer): void {
+    const { backend } = this
+    if (this.phase !== "relaying" || backend === undefined) {
+      this.early.push(chunk)
+      this.earlyBytes += chunk.length
+      if (this.earlyBytes >= EARLY_BYTES) this.client.pause()
+      return
     }
-    const stop = (cause: Termination["cause"], by: Termination["by"] = "proxy"): number => {
-      this.end("rst", { by, phase: "relay", cause })
-      return Infinity
-    }
-    if (passed(this.clientStalledAt, limits.stallMs)) return stop("stall-timeout", "client")
-    if (passed(this.backendStalledAt, limits.stallMs)) return stop("stall-timeout", "backend")
-    if (this.finishedAt > 0 && passed(Math.max(this.finishedAt, this.lastByteAt), limits.finMs))
-      return stop("fin-timeout")
-    if (passed(this.lastByteAt, limits.idleMs)) return stop("idle-timeout")
-    if (passed(this.startedAt, limits.maxAgeMs)) return stop("max-age")
-    return next
+    this.bytesIn += chunk.length
+    this.lastByteAt = this.engine.now()
+    if (!backend.write(chunk)) this.stallBackend()
   }
 
-  private wait(): void {
-    this.phase = "waiting"
-    this.deadline = this.engine.now() + this.prerouteMs
-    this.engine.wheel.wakeAt(this, this.deadline)
+  clientEnd(): void {
+    this.clientFinished = true
+    this.firstFinisher ??= "client"
+    if (this.phase !== "relaying") return
+    this.noteFinish()
+    this.backend?.end()
   }
 
-  private failDial(error: DialError): void {
+  clientError(code: string): void {
+    this.end("rst", { by: "client", phase: this.publicPhase(), cause: relayCause(code) }, code)
+  }
+
+  clientDrain(): void {
+    this.clientStalledAt = 0
+    this.backend?.resume()
+  }
+
+  clientClose(): void {
+    this.clientClosed = true
+    if (this.phase !== "relaying") this.end("rst", { by: "client", phase: this.publicPhase(), cause: "rst" })
+    this.finish()
+  }
+
+  backendConnect(backend: net.Socket): void {
+    if (this.backend !== backend || this.phase !== "dialling") return
+    const now = this.engine.now()
+    const connectUs = Math.round((now - this.phaseSince) * 1_000)
     const { dialled } = this
     this.dialled = undefined
-    this.dropBackend()
-    this.wait()
-    dialled?.(error)
-  }
-
-  /** Closes the backend's socket and stops listening to it; its late events find it is no longer ours. */
-  private dropBackend(how: "fin" | "rst" = "rst"): void {
-    const { backend } = this
-    this.backend = undefined
-    if (backend === undefined) return
-    if (how === "fin" && this.phase === "relaying") {
-      backend.end()
-      backend.destroySoon()
-    } else if (this.phase === "relaying") backend.resetAndDestroy()
-    else backend.destroy()
-  }
-
-  private onConnected(backend: net.Socket, startedAt: number): void {
-    if (this.backend !== backend || this.phase !== "dialling") return
     this.phase = "relaying"
-    const now = this.engine.now()
+    this.phaseSince = now
     this.startedAt = now
     this.lastByteAt = now
-    const { dialled } = this
-    this.dialled = undefined
     this.flushEarly(backend)
     if (this.clientFinished) {
       this.noteFinish()
       backend.end()
     }
-    const next = this.checkRelay(now)
-    if (next < Infinity) this.engine.wheel.wakeAt(this, next)
-    dialled?.({
-      connectUs: Math.round((now - startedAt) * 1_000),
-      local: { address: backend.localAddress ?? "", port: backend.localPort ?? 0 }
-    })
+    this.checkLimits(now)
+    dialled?.({ connectUs })
+  }
+
+  backendData(backend: net.Socket, length: number): boolean {
+    if (this.backend !== backend) return true
+    const now = this.engine.now()
+    if (this.bytesOut === 0) this.firstByteUs = Math.round((now - this.startedAt) * 1_000)
+    this.bytesOut += length
+    this.lastByteAt = now
+    if (writeCopy(this.client, readBuffer, length)) return true
+    if (this.clientStalledAt === 0) this.clientStalledAt = now
+    this.lookAfter(this.options?.limits.stallMs ?? 0)
+    return false
+  }
+
+  backendEnd(backend: net.Socket): void {
+    if (this.backend !== backend || this.phase !== "relaying") return
+    this.backendFinished = true
+    this.firstFinisher ??= "backend"
+    this.noteFinish()
+    this.client.end()
+  }
+
+  backendError(backend: net.Socket, code: string): void {
+    if (this.backend !== backend) return
+    if (this.phase === "dialling") return this.failDial(dialError(code))
+    const untouched = this.bytesIn === 0 && this.bytesOut === 0 && !this.backendFinished
+    if (untouched && relayCause(code) === "rst") {
+      this.dropBackend("rst")
+      this.finishedAt = 0
+      this.enter("waiting", this.prerouteMs)
+      return this.events.onUnbridged(this.id, dialError(code))
+    }
+    this.end("rst", { by: "backend", phase: "relay", cause: relayCause(code) }, code)
+  }
+
+  backendDrain(backend: net.Socket): void {
+    if (this.backend !== backend) return
+    this.backendStalledAt = 0
+    this.client.resume()
+  }
+
+  backendClose(backend: net.Socket): void {
+    if (this.backend !== backend) return
+    this.backend = undefined
+    this.finish()
+  }
+
+  private enter(phase: "waiting" | "dialling", limitMs: number): void {
+    this.phase = phase
+    this.phaseSince = this.engine.now()
+    this.engine.wheel.wakeAt(this, this.phaseSince + limitMs)
+  }
+
+  private publicPhase(): Termination["phase"] {
+    return this.phase === "relaying" ? "relay" : this.phase === "dialling" ? "dial" : "pre-route"
+  }
+
+  /** Ends the relay if a limit has passed; else has itself woken for the next. */
+  private checkLimits(now: number): void {
+    const next = this.options === undefined ? Infinity : relayDeadline(this, this.options.limits, now)
+    if (typeof next !== "number") this.end("rst", next)
+    else if (next < Infinity) this.engine.wheel.wakeAt(this, next)
+  }
+
+  private lookAfter(ms: number): void {
+    if (ms > 0) this.engine.wheel.wakeAt(this, this.engine.now() + ms)
+  }
+
+  private failDial(error: DialError): void {
+    const { dialled } = this
+    this.dialled = undefined
+    this.dropBackend("rst")
+    this.enter("waiting", this.prerouteMs)
+    dialled?.(error)
+  }
+
+  private dropBackend(how: "fin" | "rst"): void {
+    const { backend } = this
+    this.backend = undefined
+    if (backend === undefined) return
+    if (this.phase !== "relaying") backend.destroy()
+    else if (how === "rst") backend.resetAndDestroy()
+    else {
+      backend.end()
+      backend.destroySoon()
+    }
   }
 
   private flushEarly(backend: net.Socket): void {
@@ -230,126 +273,27 @@ export class NodeConnection implements Waiting {
     else if (this.client.isPaused()) this.client.resume()
   }
 
-  private onClientData(chunk: Buffer): void {
-    const { backend } = this
-    if (this.phase === "relaying" && backend !== undefined) {
-      this.bytesIn += chunk.length
-      this.lastByteAt = this.engine.now()
-      if (!backend.write(chunk)) this.stallBackend()
-      return
-    }
-    this.early.push(chunk)
-    this.earlyBytes += chunk.length
-    if (this.earlyBytes >= EARLY_BYTES) this.client.pause()
-  }
-
   private stallBackend(): void {
     this.client.pause()
     if (this.backendStalledAt === 0) this.backendStalledAt = this.engine.now()
-    this.lookAfter(this.bridge?.limits.stallMs ?? 0)
-  }
-
-  /** False pauses the backend's socket. */
-  private onBackendData(length: number): boolean {
-    if (this.phase !== "relaying") return true
-    const now = this.engine.now()
-    if (this.bytesOut === 0) this.firstByteUs = Math.round((now - this.startedAt) * 1_000)
-    this.bytesOut += length
-    this.lastByteAt = now
-    const chunk = Buffer.allocUnsafe(length)
-    readBuffer.copy(chunk, 0, 0, length)
-    if (this.client.write(chunk)) return true
-    if (this.clientStalledAt === 0) this.clientStalledAt = now
-    this.lookAfter(this.bridge?.limits.stallMs ?? 0)
-    return false
-  }
-
-  private onBackendDrain(): void {
-    this.backendStalledAt = 0
-    this.client.resume()
-  }
-
-  private onClientDrain(): void {
-    this.clientStalledAt = 0
-    this.backend?.resume()
-  }
-
-  private lookAfter(ms: number): void {
-    if (ms > 0) this.engine.wheel.wakeAt(this, this.engine.now() + ms)
-  }
-
-  private onClientEnd(): void {
-    this.clientFinished = true
-    this.firstFinisher ??= "client"
-    if (this.phase !== "relaying") return
-    this.noteFinish()
-    this.backend?.end()
-  }
-
-  private onBackendEnd(backend: net.Socket): void {
-    if (this.backend !== backend || this.phase !== "relaying") return
-    this.backendFinished = true
-    this.firstFinisher ??= "backend"
-    this.noteFinish()
-    this.client.end()
+    this.lookAfter(this.options?.limits.stallMs ?? 0)
   }
 
   /** One side is done: from now on the other has to finish within the FIN limit. */
   private noteFinish(): void {
     if (this.finishedAt === 0) this.finishedAt = this.engine.now()
-    this.lookAfter(this.bridge?.limits.finMs ?? 0)
-  }
-
-  private onClientError(code: string): void {
-    const phase = this.phase === "relaying" ? "relay" : this.phase === "dialling" ? "dial" : "pre-route"
-    this.end("rst", { by: "client", phase, cause: relayCause(code) }, code)
-  }
-
-  private onBackendError(backend: net.Socket, code: string): void {
-    if (this.backend !== backend) return
-    if (this.phase === "dialling") return this.failDial(dialError(code))
-    if (this.phase !== "relaying") return
-    const untouched = this.bytesIn === 0 && this.bytesOut === 0 && this.client.bytesWritten === 0
-    if (untouched && !this.backendFinished && relayCause(code) === "rst") {
-      this.dropBackend()
-      this.finishedAt = 0
-      this.wait()
-      return this.events.onUnbridged(this.id, dialError(code))
-    }
-    this.end("rst", { by: "backend", phase: "relay", cause: relayCause(code) }, code)
-  }
-
-  private onBackendClose(backend: net.Socket): void {
-    if (this.backend !== backend) return
-    this.backend = undefined
-    this.finish()
-  }
-
-  private onClientClose(): void {
-    this.clientClosed = true
-    if (this.phase === "waiting" || this.phase === "dialling") {
-      this.end("rst", { by: "client", phase: this.phase === "waiting" ? "pre-route" : "dial", cause: "rst" })
-    }
-    this.finish()
+    this.lookAfter(this.options?.limits.finMs ?? 0)
   }
 
   /** Tells the end once both sockets are closed. */
   private finish(): void {
-    if (!this.clientClosed || this.phase === "closed") return
-    if (this.backend !== undefined && this.termination === undefined) return
+    if (!this.clientClosed || this.phase === "closed" || this.backend !== undefined) return
     this.phase = "closed"
-    this.early = []
     this.engine.wheel.cancel(this)
     this.engine.forget(this)
+    const { bytesIn, bytesOut, code, firstByteUs, id } = this
     const why = this.termination ?? { by: this.firstFinisher ?? "client", phase: "relay", cause: "fin" }
-    const ended: Ended = {
-      id: this.id,
-      ...why,
-      bytesIn: this.bytesIn,
-      bytesOut: this.bytesOut,
-      firstByteUs: this.firstByteUs,
-      code: this.code
-    }
-    this.events.onEnd([ended])
+    const { by, cause, phase } = why
+    this.events.onEnd([{ id, by, phase, cause, bytesIn, bytesOut, firstByteUs, code }])
   }
 }

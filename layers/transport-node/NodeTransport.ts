@@ -41,7 +41,7 @@ export const layer: Layer.Layer<Transport> = Layer.effect(
     )
 
     const accept = (socket: net.Socket, options: ListenOptions, events: ListenerEvents): void => {
-      const { localAddress, localPort, remoteAddress, remotePort } = socket
+      const { remoteAddress, remotePort } = socket
       if (remoteAddress === undefined || remotePort === undefined) {
         // The client has reset while it waited in the backlog: nothing to serve.
         socket.on("error", () => undefined)
@@ -50,11 +50,7 @@ export const layer: Layer.Layer<Transport> = Layer.effect(
       }
       const id = nextId++
       connections.set(id, new NodeConnection(id, socket, engine, events, options.prerouteMs))
-      const accepted: Accepted = {
-        id,
-        remote: { address: remoteAddress, port: remotePort },
-        local: { address: localAddress ?? options.address.address, port: localPort ?? options.address.port }
-      }
+      const accepted: Accepted = { id, remote: { address: remoteAddress, port: remotePort } }
       events.onAccept([accepted])
     }
 

@@ -31,7 +31,6 @@ export interface ListenOptions {
 export interface Accepted {
   readonly id: ConnectionId
   readonly remote: Endpoint
-  readonly local: Endpoint
 }
 
 /** What a listener tells; plain callbacks, called outside any fiber, never to throw. */
@@ -88,8 +87,6 @@ export interface BridgeOptions {
 /** The dial succeeded and bytes already flow. */
 export interface Bridged {
   readonly connectUs: number
-  /** The proxy's own address towards the backend. */
-  readonly local: Endpoint
 }
 
 /**

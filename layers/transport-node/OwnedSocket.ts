@@ -1,0 +1,96 @@
+import * as net from "node:net"
+import type { BridgeOptions } from "../../src/traffic/Transport.ts"
+import { codeOf } from "./errno.ts"
+
+/** What a socket tells its owner; one set of functions serves all sockets, since a dozen closures for each connection are felt. */
+export interface ClientEvents {
+  readonly clientData: (chunk: Buffer) => void
+  readonly clientEnd: () => void
+  readonly clientError: (code: string) => void
+  readonly clientDrain: () => void
+  readonly clientClose: () => void
+}
+
+export interface BackendEvents {
+  readonly backendConnect: (socket: net.Socket) => void
+  /** `length` bytes are in {@link readBuffer}, until the call returns; false pauses the socket. */
+  readonly backendData: (socket: net.Socket, length: number) => boolean
+  readonly backendEnd: (socket: net.Socket) => void
+  readonly backendError: (socket: net.Socket, code: string) => void
+  readonly backendDrain: (socket: net.Socket) => void
+  readonly backendClose: (socket: net.Socket) => void
+}
+
+/**
+ * All backend sockets read into this one buffer; what was read is copied out at once, before the next read can happen. A
+ * buffer of its own for each connection would cost 64 kB of memory each, and handing the shared one to `write` corrupts:
+ * a write that the kernel does not take at once keeps pointing at it.
+ */
+export const readBuffer = Buffer.allocUnsafeSlow(65_536)
+
+const owner = Symbol("owner")
+
+type Owned<Events> = net.Socket & { [owner]?: Events }
+
+function onClientData(this: Owned<ClientEvents>, chunk: Buffer): void {
+  this[owner]?.clientData(chunk)
+}
+function onClientEnd(this: Owned<ClientEvents>): void {
+  this[owner]?.clientEnd()
+}
+function onClientError(this: Owned<ClientEvents>, error: Error): void {
+  this[owner]?.clientError(codeOf(error))
+}
+function onClientDrain(this: Owned<ClientEvents>): void {
+  this[owner]?.clientDrain()
+}
+function onClientClose(this: Owned<ClientEvents>): void {
+  this[owner]?.clientClose()
+}
+
+/** Makes an accepted socket tell its owner; it is read from now on. */
+export const ownClient = (socket: net.Socket, events: ClientEvents): void => {
+  const owned: Owned<ClientEvents> = socket
+  owned[owner] = events
+  socket.on("data", onClientData)
+  socket.on("end", onClientEnd)
+  socket.on("error", onClientError)
+  socket.on("drain", onClientDrain)
+  socket.on("close", onClientClose)
+}
+
+function onBackendConnect(this: Owned<BackendEvents>): void {
+  this[owner]?.backendConnect(this)
+}
+function onBackendEnd(this: Owned<BackendEvents>): void {
+  this[owner]?.backendEnd(this)
+}
+function onBackendError(this: Owned<BackendEvents>, error: Error): void {
+  this[owner]?.backendError(this, codeOf(error))
+}
+function onBackendDrain(this: Owned<BackendEvents>): void {
+  this[owner]?.backendDrain(this)
+}
+function onBackendClose(this: Owned<BackendEvents>): void {
+  this[owner]?.backendClose(this)
+}
+
+/** Begins a dial whose socket tells its owner. */
+export const dialBackend = ({ address, keepaliveMs }: BridgeOptions, events: BackendEvents): net.Socket => {
+  const socket: Owned<BackendEvents> = net.connect({
+    host: address.address,
+    port: address.port,
+    allowHalfOpen: true,
+    noDelay: true,
+    keepAlive: keepaliveMs > 0,
+    keepAliveInitialDelay: keepaliveMs,
+    onread: { buffer: readBuffer, callback: (length) => events.backendData(socket, length) }
+  })
+  socket[owner] = events
+  socket.on("connect", onBackendConnect)
+  socket.on("end", onBackendEnd)
+  socket.on("error", onBackendError)
+  socket.on("drain", onBackendDrain)
+  socket.on("close", onBackendClose)
+  return socket
+}

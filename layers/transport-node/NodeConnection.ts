@@ -10,6 +10,7 @@ import type {
   ListenerEvents,
   LiveCounts
 } from "../../src/traffic/Transport.ts"
+import { closeInOrder, finish, reset } from "./closing.ts"
 import { dialError, gone, relayCause } from "./errno.ts"
 import { writeCopy } from "./writeCopy.ts"
 import { type BackendEvents, type ClientEvents, dialBackend, ownClient, readBuffer } from "./OwnedSocket.ts"
@@ -101,12 +102,8 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
     const { dialled } = this
     this.dialled = undefined
     this.dropBackend(how)
-    // A client that takes nothing would keep an orderly close waiting for ever.
-    if (how === "rst" || this.client.writableLength > 0) this.client.resetAndDestroy()
-    else {
-      this.client.end()
-      this.client.destroySoon()
-    }
+    if (how === "rst") reset(this.client)
+    else closeInOrder(this.client)
     dialled?.(gone())
   }
 
@@ -138,7 +135,7 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
     this.firstFinisher ??= "client"
     if (this.phase !== "relaying") return
     this.noteFinish()
-    this.backend?.end()
+    if (this.backend !== undefined) finish(this.backend)
   }
 
   clientError(code: string): void {
@@ -153,7 +150,7 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
   clientClose(): void {
     this.clientClosed = true
     if (this.phase !== "relaying") this.end("rst", { by: "client", phase: this.publicPhase(), cause: "rst" })
-    this.finish()
+    this.settle()
   }
 
   backendConnect(backend: net.Socket): void {
@@ -169,7 +166,7 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
     this.flushEarly(backend)
     if (this.clientFinished) {
       this.noteFinish()
-      backend.end()
+      finish(backend)
     }
     this.checkLimits(now)
     dialled?.({ connectUs })
@@ -192,7 +189,7 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
     this.backendFinished = true
     this.firstFinisher ??= "backend"
     this.noteFinish()
-    this.client.end()
+    finish(this.client)
   }
 
   backendError(backend: net.Socket, code: string): void {
@@ -217,7 +214,7 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
   backendClose(backend: net.Socket): void {
     if (this.backend !== backend) return
     this.backend = undefined
-    this.finish()
+    this.settle()
   }
 
   private enter(phase: "waiting" | "dialling", limitMs: number): void {
@@ -254,11 +251,8 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
     this.backend = undefined
     if (backend === undefined) return
     if (this.phase !== "relaying") backend.destroy()
-    else if (how === "rst") backend.resetAndDestroy()
-    else {
-      backend.end()
-      backend.destroySoon()
-    }
+    else if (how === "rst") reset(backend)
+    else closeInOrder(backend)
   }
 
   private flushEarly(backend: net.Socket): void {
@@ -286,7 +280,7 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
   }
 
   /** Tells the end once both sockets are closed. */
-  private finish(): void {
+  private settle(): void {
     if (!this.clientClosed || this.phase === "closed" || this.backend !== undefined) return
     this.phase = "closed"
     this.engine.wheel.cancel(this)

@@ -17,6 +17,7 @@ import { codeOf, gone, listenError } from "./errno.ts"
 import { type Engine, NodeConnection } from "./NodeConnection.ts"
 
 const TICK_MS = 50
+const TAKE_WAITING_MS = 250
 
 const now = (): number => performance.now()
 
@@ -62,7 +63,9 @@ export const layer: Layer.Layer<Transport> = Layer.effect(
         keepAlive: options.keepaliveMs > 0,
         keepAliveInitialDelay: options.keepaliveMs
       })
+      let taken = 0
       server.on("connection", (socket) => {
+        taken++
         if (pausedFor === undefined) return accept(socket, options, events)
         // node:net can't leave clients in the backlog, so they are told at once.
         resetWhilePaused++
@@ -80,20 +83,25 @@ export const layer: Layer.Layer<Transport> = Layer.effect(
           resume(Effect.void)
         })
       })
+      // What waits in the accept queue is taken first: libuv takes one connection a turn, so this goes on until a turn
+      // has brought none, or for a moment if they never stop coming.
+      const takeWaiting = Effect.gen(function* () {
+        const stopAt = now() + TAKE_WAITING_MS
+        let before = -1
+        while (taken > before && now() < stopAt) {
+          before = taken
+          yield* turn
+          yield* turn
+        }
+      })
       const close = Effect.suspend(() => {
         if (!server.listening) return Effect.void
-        return turn.pipe(
-          // What waits in the accept queue is taken by the loop before the socket is closed.
-          Effect.andThen(turn),
-          Effect.andThen(
-            Effect.sync(() => {
-              if (!server.listening) return
-              listeners--
-              server.close()
-            })
-          ),
-          Effect.andThen(turn)
-        )
+        const shut = Effect.sync(() => {
+          if (!server.listening) return
+          listeners--
+          server.close()
+        })
+        return takeWaiting.pipe(Effect.andThen(shut), Effect.andThen(turn))
       })
       yield* Effect.acquireRelease(open, () => close)
       const bound = server.address()

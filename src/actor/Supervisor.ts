@@ -87,11 +87,10 @@ export const make = Effect.fnUntraced(function* (policy: RestartPolicy) {
       actor.runningSince = since
       const exit = yield* Effect.exit(loop)
       actor.runningSince = undefined
-      if (Exit.isSuccess(exit)) {
+      if (Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause)) {
         actor.state = "finished"
         return
       }
-      if (Cause.hasInterruptsOnly(exit.cause)) return yield* Effect.interrupt
       inARow = now() - since >= policy.healthyAfterMs ? 1 : inARow + 1
       actor.restarts++
       actor.state = inARow >= policy.crashLoopAfter ? "crash-loop" : "restarting"

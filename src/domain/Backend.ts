@@ -84,8 +84,9 @@ export const backendColumns = Object.keys(RowSchema.fields) as ReadonlyArray<key
 export const requiredColumns = ["id", "region", "wg_ip", "port"] as const
 
 const show = (value: unknown): string => {
-  const text =
-    typeof value === "string" ? JSON.stringify(value) : value instanceof Uint8Array ? "a blob" : String(value)
+  if (value instanceof Uint8Array) return "a blob"
+  if ((typeof value === "object" && value !== null) || typeof value === "function") return "an object"
+  const text = typeof value === "string" ? JSON.stringify(value) : String(value)
   return text.length > 40 ? `${text.slice(0, 40)}...` : text
 }
 

@@ -35,6 +35,8 @@ const SLOT_MASK = (1 << BITS) - 1
 // Inner nodes and members share one shape, so that the hot loops stay monomorphic.
 interface Node<A> extends Member<A | undefined> {
   readonly seed: number
+  /** Tells members apart whose hashes are the same. */
+  readonly salt: number
   readonly slot: number
   parent: Node<A> | undefined
   lowest: number
@@ -43,9 +45,10 @@ interface Node<A> extends Member<A | undefined> {
   readonly children: Array<Node<A>>
 }
 
-const makeNode = <A>(item: A | undefined, seed: number, slot: number): Node<A> => ({
+const makeNode = <A>(item: A | undefined, seed: number, salt: number, slot: number): Node<A> => ({
   item,
   seed,
+  salt,
   slot,
   parent: undefined,
   lowest: Infinity,
@@ -110,10 +113,11 @@ const descend = <A>(node: Node<A>, clientHash: number): Node<A> | undefined => {
 }
 
 const race = <A>(node: Node<A>, clientHash: number): number =>
-  -Math.log(unit(combine(clientHash, node.seed))) / node.weight
+  -Math.log(unit(combine(combine(clientHash, node.seed), node.salt))) / node.weight
 
-export const make = <A>(): ChoiceTree<A> => {
-  const root = makeNode<A>(undefined, 0, 0)
+/** `saltOf` gives a second hash of a member, independent of the one it is added under. */
+export const make = <A>(saltOf: (item: A) => number = () => 0): ChoiceTree<A> => {
+  const root = makeNode<A>(undefined, 0, 0, 0)
   let size = 0
 
   const branchOf = (hash: number): Node<A> => {
@@ -123,7 +127,7 @@ export const make = <A>(): ChoiceTree<A> => {
       let child = node.children.find((candidate) => candidate.slot === slot)
       if (child === undefined) {
         // The seed names the path, the same at every POP whatever the order of arrival.
-        child = makeNode<A>(undefined, combine(node.seed + level + 1, slot), slot)
+        child = makeNode<A>(undefined, combine(node.seed + level + 1, slot), 0, slot)
         attach(node, child)
       }
       node = child
@@ -140,7 +144,7 @@ export const make = <A>(): ChoiceTree<A> => {
 
   return {
     add: (item, hash, load, weight) => {
-      const member = makeNode<A>(item, hash, -1)
+      const member = makeNode<A>(item, hash, saltOf(item), -1)
       attach(branchOf(hash), member)
       size++
       set(member, load, weight)

@@ -82,9 +82,9 @@ export const make = Effect.fnUntraced(function* (options: RouterOptions) {
     const { hash, number } = appOf(app)
     const binding = bindings.find(client.key, number)
     const bound = binding === undefined ? undefined : upstreams.bySeq(binding.backend)
-    const full =
-      binding !== undefined && options.bindingMaxConnections > 0 && binding.open >= options.bindingMaxConnections
-    if (bound !== undefined && !full && fits(bound, app) && hasRoom(bound) && !tried.includes(bound)) {
+    const serves = bound !== undefined && fits(bound, app) && hasRoom(bound) && !tried.includes(bound)
+    const full = serves && options.bindingMaxConnections > 0 && (binding?.open ?? 0) >= options.bindingMaxConnections
+    if (serves && !full) {
       const tier = tierOf(bound.backend, geo, options.region)
       const lease = reserve(upstreams, bound)
       return { lease, binding: bindings.bind(client.key, number, bound.seq), tier, affinity: "hit" }

@@ -206,8 +206,9 @@ export const make = Effect.fnUntraced(
       }
       if (lost !== undefined) yield* Effect.logInfo("source is back", { source: source.name })
       lost = undefined
-      confirmedAt = now()
       if (event._tag === "Rows") yield* takeRows(event.rows)
+      // What the source says and what is served are the same thing only while nothing is held.
+      if (held === undefined) confirmedAt = now()
     })
 
     const actor: Actor.ActorRef<Message> = yield* Actor.make({ name: "routing-table", mailbox: MAILBOX, receive })

@@ -8,7 +8,9 @@ import type { ChoiceTree, Member } from "./ChoiceTree.ts"
 export interface Upstream {
   /** Names the record in bindings; never used again for another. */
   readonly seq: number
+  /** Two independent hashes of the id: its place among the candidates, the same at every POP. */
   readonly hash: number
+  readonly salt: number
   backend: Backend
   /** Still in the routing table. */
   listed: boolean

@@ -42,8 +42,10 @@ export class Upstreams extends Context.Service<
     Layer.sync(Upstreams, () => make(options))
 }
 
+const makeTree = (): ChoiceTree.ChoiceTree<Upstream> => ChoiceTree.make(({ salt }) => salt)
+
 const makePool = (): Pool => ({
-  all: ChoiceTree.make(),
+  all: makeTree(),
   byRegion: new Map(),
   byCountry: new Map(),
   members: new Set(),
@@ -117,7 +119,9 @@ export const make = (options: { readonly spillAt: "hard" | "soft" }): Upstreams[
       if (known === undefined) {
         const seq = nextSeq++
         const hash = hashText(backend.id)
-        const upstream: Upstream = { seq, hash, backend, listed: true, live: 0, reserved: 0, places: [] }
+        // In front, since two texts of one hash have one hash with the same ending too.
+        const salt = hashText(`#${backend.id}`)
+        const upstream: Upstream = { seq, hash, salt, backend, listed: true, live: 0, reserved: 0, places: [] }
         byId.set(backend.id, upstream)
         bySeq.set(seq, upstream)
         place(upstream)
@@ -153,7 +157,7 @@ export const make = (options: { readonly spillAt: "hard" | "soft" }): Upstreams[
 const treeOf = (trees: Map<string, ChoiceTree.ChoiceTree<Upstream>>, key: string): ChoiceTree.ChoiceTree<Upstream> => {
   const known = trees.get(key)
   if (known !== undefined) return known
-  const tree = ChoiceTree.make<Upstream>()
+  const tree = makeTree()
   trees.set(key, tree)
   return tree
 }

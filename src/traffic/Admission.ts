@@ -43,7 +43,10 @@ export const make = (limit: number): Admission["Service"] => {
       for (const listener of listeners) listener.resume()
     },
     active: () => active,
-    attach: (listener) => void listeners.push(listener)
+    attach: (listener) => {
+      listeners.push(listener)
+      if (paused) listener.pause("limit")
+    }
   })
 }
 

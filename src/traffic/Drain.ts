@@ -47,16 +47,16 @@ export const drain = Effect.fnUntraced(function* (listeners: ReadonlyArray<Liste
   yield* waitFor(connections.awaitEmpty, deadline - pace - now())
 
   const counts: LiveCounts = { bytesIn: 0, bytesOut: 0, idleMs: 0, waiting: 0 }
-  const closeOne = (record: ConnectionRecord): boolean => {
-    if (!transport.counts(record.id, counts)) return false
+  const closed = new Set<ConnectionRecord>()
+  const closeOne = (record: ConnectionRecord): void => {
+    if (closed.has(record) || !transport.counts(record.id, counts)) return
+    closed.add(record)
     const quiet = counts.waiting === 0 && counts.idleMs >= QUIET_MS
     // A cut in the middle of an answer must never look like its end.
     transport.abort(record.id, quiet ? "fin" : "rst", forced)
-    return true
   }
   const idleMs = (record: ConnectionRecord): number => (transport.counts(record.id, counts) ? counts.idleMs : 0)
 
-  let closed = 0
   if (pace > 0 && connections.size() > 0) {
     const left = Array.from(connections.all(), (record) => ({ record, idle: idleMs(record) }))
     left.sort((a, b) => b.idle - a.idle)
@@ -65,15 +65,13 @@ export const drain = Effect.fnUntraced(function* (listeners: ReadonlyArray<Liste
     for (const [index, { record }] of left.entries()) {
       const wait = paceStart + step * index - now()
       if (wait > 0 && !Deferred.isDoneUnsafe(shutdown.hurry)) yield* waitFor(connections.awaitEmpty, wait)
-      if (closeOne(record)) closed++
+      closeOne(record)
     }
   }
-  yield* forEachSliced(Array.from(connections.all()), (record) => {
-    if (closeOne(record)) closed++
-  })
+  yield* forEachSliced(Array.from(connections.all()), closeOne)
   // The ends of what was just closed still have to be told and logged; this is a matter of turns of the loop.
   yield* Effect.timeoutOption(connections.awaitEmpty, 1_000).pipe(Effect.interruptible)
 
-  const report: DrainReport = { drained: open - Math.min(open, closed), forced: closed }
+  const report: DrainReport = { drained: open - Math.min(open, closed.size), forced: closed.size }
   shutdown.report = report
 })

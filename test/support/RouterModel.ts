@@ -1,0 +1,131 @@
+import type { Backend } from "../../src/domain/Backend.ts"
+import type { Region } from "../../src/domain/Region.ts"
+import type { ClientGeo } from "../../src/domain/Score.ts"
+
+/**
+ * R1, R2, R4 to R6, R8, A1, A2 and A4 as they read, without an index, a tree or a hash: every decision looks at every
+ * backend. It says which outcomes are right, not which of them the router takes.
+ */
+export interface ModelUpstream {
+  backend: Backend
+  listed: boolean
+  connections: number
+}
+
+export interface ModelBinding {
+  readonly upstream: ModelUpstream
+  /** Connections that were routed with it and have not ended. */
+  open: number
+  lastUsed: number
+}
+
+export interface ModelRequest {
+  readonly client: string
+  readonly geo: ClientGeo
+  readonly app: string | undefined
+  readonly tried: ReadonlyArray<ModelUpstream>
+}
+
+/** `none` for no route, with its cause; `id tier affinity` for one. */
+export type Outcome = string
+
+export interface ModelOptions {
+  readonly region: Region
+  readonly spillAt: "hard" | "soft"
+  readonly ttlMs: number
+  readonly bindingMaxConnections: number
+}
+
+const eligible = ({ backend, listed }: ModelUpstream): boolean => listed && backend.healthy
+const hasRoom = ({ backend, connections }: ModelUpstream): boolean => connections < backend.hardLimit
+
+export const make = (options: ModelOptions) => {
+  const upstreams = new Map<string, ModelUpstream>()
+  const bindings = new Map<string, ModelBinding>()
+  const nameOf = ({ app, client }: ModelRequest): string => `${client} ${app ?? "*"}`
+
+  const tierOf = ({ country, region }: Backend, geo: ClientGeo): number => {
+    if (geo.country !== undefined && country === geo.country) return 0
+    if (geo.region !== undefined && region === geo.region) return 1
+    return region === options.region ? 2 : 3
+  }
+
+  const scoreOf = ({ backend, connections }: ModelUpstream, geo: ClientGeo): number =>
+    tierOf(backend, geo) * 100 + Math.min(connections / Math.max(1, backend.softLimit) / backend.weight, 99.999)
+
+  const bindingOf = (request: ModelRequest, now: number): ModelBinding | undefined => {
+    const binding = bindings.get(nameOf(request))
+    const holds = binding !== undefined && (binding.open > 0 || now - binding.lastUsed < options.ttlMs)
+    return holds ? binding : undefined
+  }
+
+  const fits = (upstream: ModelUpstream, { app }: ModelRequest): boolean =>
+    eligible(upstream) && (app === undefined || upstream.backend.app === app)
+
+  /** The outcomes of a choice made afresh. */
+  const fresh = (request: ModelRequest, affinities: ReadonlyArray<string>): ReadonlyArray<Outcome> => {
+    const pool = [...upstreams.values()].filter((each) => fits(each, request) && each.backend.weight > 0)
+    if (pool.length === 0) return ["no-backend"]
+    const open = pool.filter((each) => hasRoom(each) && !request.tried.includes(each))
+    if (open.length === 0) return ["no-capacity"]
+    const comfortable = open.filter(({ backend, connections }) => connections < backend.softLimit)
+    const candidates = options.spillAt === "soft" && comfortable.length > 0 ? comfortable : open
+    const lowest = Math.min(...candidates.map((each) => scoreOf(each, request.geo)))
+    return candidates
+      .filter((each) => scoreOf(each, request.geo) === lowest)
+      .flatMap(({ backend }) => affinities.map((how) => `${backend.id} ${tierOf(backend, request.geo)} ${how}`))
+  }
+
+  return {
+    upstreams,
+    put: (backend: Backend): void => {
+      const known = upstreams.get(backend.id)
+      if (known === undefined) upstreams.set(backend.id, { backend, listed: true, connections: 0 })
+      else Object.assign(known, { backend, listed: true })
+    },
+    drop: (id: string): void => {
+      const known = upstreams.get(id)
+      if (known === undefined) return
+      known.listed = false
+      if (known.connections === 0) upstreams.delete(id)
+    },
+    /** Every right outcome. */
+    outcomes: (request: ModelRequest, now: number): ReadonlyArray<Outcome> => {
+      const binding = bindingOf(request, now)
+      if (binding === undefined) return fresh(request, ["new"])
+      const { open, upstream } = binding
+      const serves = fits(upstream, request) && hasRoom(upstream) && !request.tried.includes(upstream)
+      const full = options.bindingMaxConnections > 0 && open >= options.bindingMaxConnections
+      if (serves && !full) return [`${upstream.backend.id} ${tierOf(upstream.backend, request.geo)} hit`]
+      // How a full binding to a backend that serves no more is called is left open here.
+      return fresh(request, full ? (serves ? ["new"] : ["new", "rebound"]) : ["rebound"])
+    },
+    reserve: (id: string): ModelUpstream => {
+      const upstream = upstreams.get(id)
+      if (upstream === undefined) throw new Error(`reserved on an unknown backend: ${id}`)
+      upstream.connections++
+      return upstream
+    },
+    release: (upstream: ModelUpstream): void => {
+      upstream.connections--
+      if (!upstream.listed && upstream.connections === 0) upstreams.delete(upstream.backend.id)
+    },
+    bind: (request: ModelRequest, upstream: ModelUpstream, now: number): ModelBinding => {
+      const known = bindings.get(nameOf(request))
+      const binding = known?.upstream === upstream ? known : { upstream, open: 0, lastUsed: now }
+      bindings.set(nameOf(request), binding)
+      binding.open++
+      binding.lastUsed = now
+      return binding
+    },
+    /** The connection has ended. */
+    close: (binding: ModelBinding, now: number): void => {
+      binding.open--
+      binding.lastUsed = now
+    },
+    /** Forgets a binding that has come to nothing. */
+    forget: (request: ModelRequest, binding: ModelBinding): void => {
+      if (binding.open === 0 && bindings.get(nameOf(request)) === binding) bindings.delete(nameOf(request))
+    }
+  }
+}

@@ -1,0 +1,185 @@
+import * as Effect from "effect/Effect"
+import type { Termination } from "../../src/domain/Termination.ts"
+import {
+  type Accepted,
+  type BridgeOptions,
+  type Bridged,
+  type ConnectionId,
+  DialError,
+  type Ended,
+  type Listener,
+  type ListenerEvents,
+  type ListenOptions,
+  Transport
+} from "../../src/traffic/Transport.ts"
+
+type DialReason = DialError["reason"]
+
+const sources: Readonly<Record<DialReason, DialError["source"]>> = {
+  Refused: "backend",
+  Timeout: "backend",
+  Unreachable: "backend",
+  Reset: "backend",
+  NoPorts: "proxy",
+  NoFds: "proxy",
+  NoMem: "proxy",
+  Denied: "proxy",
+  Gone: "client"
+}
+
+export const dialError = (reason: DialReason): DialError =>
+  new DialError({ source: sources[reason], reason, code: reason.toUpperCase() })
+
+/** A call of `bridge`; the test decides how it ends. */
+export interface Dial {
+  readonly id: ConnectionId
+  readonly options: BridgeOptions
+  readonly succeed: (connectUs?: number) => void
+  readonly fail: (reason: DialReason) => void
+  readonly die: (defect: unknown) => void
+}
+
+export interface Abort {
+  /** By the clock given to `make`. */
+  readonly at: number
+  readonly id: ConnectionId
+  readonly how: "fin" | "rst"
+  readonly why: Termination
+}
+
+export interface ScriptedListener {
+  readonly options: ListenOptions
+  readonly events: ListenerEvents
+  pausedFor: string | undefined
+  closed: boolean
+}
+
+interface Open {
+  readonly events: ListenerEvents
+  dial: ((result: Effect.Effect<Bridged, DialError>) => void) | undefined
+  ending: boolean
+  idleMs: number
+  waiting: number
+}
+
+/**
+ * A transport without sockets: it notes what it is told, and the test plays clients and backends. As in an engine, what is
+ * aborted ends a moment later, and until then the connection is known.
+ */
+export interface ScriptedTransport {
+  readonly service: Transport["Service"]
+  readonly listeners: ReadonlyArray<ScriptedListener>
+  readonly dials: ReadonlyArray<Dial>
+  readonly aborts: ReadonlyArray<Abort>
+  /** The last call of `bridge`. */
+  readonly dial: () => Dial
+  /** A client connects. */
+  readonly accept: (address?: string, listener?: number) => ConnectionId
+  /** The connection ends by itself. */
+  readonly end: (id: ConnectionId, how?: Partial<Ended>) => void
+  /** The backend resets before a byte went either way. */
+  readonly unbridge: (id: ConnectionId) => void
+  /** What `counts` says of it. */
+  readonly set: (id: ConnectionId, counts: { readonly idleMs?: number; readonly waiting?: number }) => void
+}
+
+export const make = (now: () => number): ScriptedTransport => {
+  const listeners: Array<ScriptedListener> = []
+  const dials: Array<Dial> = []
+  const aborts: Array<Abort> = []
+  const open = new Map<ConnectionId, Open>()
+  let nextId = 1
+
+  const end = (id: ConnectionId, how: Partial<Ended> = {}): void => {
+    const connection = open.get(id)
+    if (connection === undefined) return
+    open.delete(id)
+    const fin: Ended = {
+      id,
+      by: "client",
+      phase: "relay",
+      cause: "fin",
+      bytesIn: 0,
+      bytesOut: 0,
+      firstByteUs: undefined,
+      code: undefined
+    }
+    connection.events.onEnd([{ ...fin, ...how }])
+  }
+
+  const bridge = (id: ConnectionId, options: BridgeOptions): Effect.Effect<Bridged, DialError> =>
+    Effect.callback((resume) => {
+      const connection = open.get(id)
+      if (connection === undefined || connection.ending) return resume(Effect.fail(dialError("Gone")))
+      connection.dial = resume
+      const finish = (result: Effect.Effect<Bridged, DialError>): void => {
+        connection.dial = undefined
+        resume(result)
+      }
+      dials.push({
+        id,
+        options,
+        succeed: (connectUs = 1_500) => finish(Effect.succeed({ connectUs })),
+        fail: (reason) => finish(Effect.fail(dialError(reason))),
+        die: (defect) => finish(Effect.die(defect))
+      })
+    })
+
+  const listen = (options: ListenOptions, events: ListenerEvents): Effect.Effect<Listener> =>
+    Effect.sync(() => {
+      const state: ScriptedListener = { options, events, pausedFor: undefined, closed: false }
+      listeners.push(state)
+      const port = options.address.port === 0 ? 40_000 + listeners.length : options.address.port
+      return {
+        address: { address: options.address.address, port },
+        pause: (reason) => void (state.pausedFor = reason),
+        resume: () => void (state.pausedFor = undefined),
+        close: Effect.sync(() => void (state.closed = true))
+      }
+    })
+
+  const service = Transport.of({
+    engine: "script",
+    listen,
+    bridge,
+    counts: (id, out) => {
+      const connection = open.get(id)
+      if (connection === undefined) return false
+      out.idleMs = connection.idleMs
+      out.waiting = connection.waiting
+      return true
+    },
+    abort: (id, how, why) => {
+      const connection = open.get(id)
+      if (connection === undefined || connection.ending) return
+      connection.ending = true
+      aborts.push({ at: now(), id, how, why })
+      connection.dial?.(Effect.fail(dialError("Gone")))
+      queueMicrotask(() => end(id, why))
+    },
+    census: () => ({ connections: open.size, listeners: listeners.length, fds: 0, resetWhilePaused: 0 })
+  })
+
+  return {
+    service,
+    listeners,
+    dials,
+    aborts,
+    dial: () => {
+      const last = dials.at(-1)
+      if (last === undefined) throw new Error("nothing was dialled")
+      return last
+    },
+    accept: (address = "203.0.113.7", listener = 0) => {
+      const events = listeners[listener]?.events
+      if (events === undefined) throw new Error("nobody listens")
+      const accepted: Accepted = { id: nextId++, remote: { address, port: 50_000 } }
+      open.set(accepted.id, { events, dial: undefined, ending: false, idleMs: 0, waiting: 0 })
+      events.onAccept([accepted])
+      return accepted.id
+    },
+    end,
+    unbridge: (id) => open.get(id)?.events.onUnbridged(id, dialError("Reset")),
+    set: (id, counts) => void Object.assign(open.get(id) ?? {}, counts)
+  }
+}

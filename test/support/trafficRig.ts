@@ -1,0 +1,122 @@
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Scope from "effect/Scope"
+import * as SubscriptionRef from "effect/SubscriptionRef"
+import { type AccessEntry, AccessLog } from "../../src/observe/AccessLog.ts"
+import { Bindings } from "../../src/routing/Bindings.ts"
+import { GeoResolver } from "../../src/routing/GeoResolver.ts"
+import { RoutingTable, type TableSnapshot } from "../../src/routing/RoutingTable.ts"
+import { connectionsOf } from "../../src/routing/Upstream.ts"
+import { Upstreams } from "../../src/routing/Upstreams.ts"
+import { Admission } from "../../src/traffic/Admission.ts"
+import type { ConnectionOptions } from "../../src/traffic/Connection.ts"
+import { Connections } from "../../src/traffic/Connections.ts"
+import type { DrainOptions } from "../../src/traffic/Drain.ts"
+import * as Shutdown from "../../src/traffic/Shutdown.ts"
+import { Traffic, type TrafficOptions } from "../../src/traffic/Traffic.ts"
+import { Transport } from "../../src/traffic/Transport.ts"
+import { client, geoOf } from "./fixtures.ts"
+import { routing, type RoutingOptions } from "./routing.ts"
+import * as ScriptedTransport from "./ScriptedTransport.ts"
+import { settled } from "./settled.ts"
+
+export interface TrafficRigOptions {
+  readonly connection?: Partial<ConnectionOptions>
+  readonly drain?: Partial<DrainOptions>
+  readonly listeners?: TrafficOptions["listeners"]
+  readonly routing?: RoutingOptions
+  readonly maxConnections?: number
+  /** Whether the first table is there from the start. */
+  readonly table?: boolean
+}
+
+export const limits = { idleMs: 3_600_000, finMs: 60_000, stallMs: 120_000, maxAgeMs: 0 }
+
+/** A client of this address is in Brazil; of all others nothing is known. */
+export const brazilian = "198.51.100.1"
+
+/** All traffic on a scripted transport. Clients and backends are played by the test. */
+export const make = Effect.fnUntraced(function* (options: TrafficRigOptions = {}) {
+  const clock = yield* Clock.clockWith(Effect.succeed)
+  const transport = ScriptedTransport.make(() => clock.currentTimeMillisUnsafe())
+  const entries: Array<AccessEntry> = []
+  const first = yield* Deferred.make<void>()
+  if (options.table ?? true) yield* Deferred.succeed(first, undefined)
+  const table = RoutingTable.of({
+    snapshot: yield* SubscriptionRef.make<TableSnapshot>({
+      version: 0,
+      origin: "none",
+      backends: new Map(),
+      quarantined: new Map()
+    }),
+    firstTable: Deferred.await(first),
+    status: () => {
+      throw new Error("the traffic does not ask")
+    },
+    confirm: Effect.succeed(false)
+  })
+  const shutdown = Shutdown.make()
+  const layer = Traffic.layer({
+    listeners: options.listeners ?? [{ address: { address: "0.0.0.0", port: 8_080 }, app: undefined }],
+    pop: "gru1",
+    prerouteMs: 5_000,
+    connection: { connectMs: 3_000, attempts: 3, keepaliveMs: 30_000, limits, ...options.connection },
+    drain: { graceMs: 0, timeoutMs: 30_000, paceMs: 0, ...options.drain }
+  }).pipe(
+    Layer.provideMerge(
+      Layer.mergeAll(
+        Layer.succeed(Transport, transport.service),
+        Layer.succeed(RoutingTable, table),
+        Layer.succeed(Shutdown.Shutdown, shutdown),
+        AccessLog.layerMemory(entries),
+        Admission.layer(options.maxConnections ?? 1_000),
+        Connections.layer,
+        GeoResolver.layerFixed(new Map([[brazilian, geoOf("BR")]])),
+        routing(options.routing)
+      )
+    )
+  )
+  const scope = yield* Scope.fork(yield* Effect.scope)
+  const services = yield* Layer.buildWithScope(layer, scope)
+  // A test may end while connections run; the drain then has nothing to wait for.
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      Shutdown.request(shutdown)
+      Shutdown.request(shutdown)
+    })
+  )
+  yield* settled
+  return yield* Effect.gen(function* () {
+    const upstreams = yield* Upstreams
+    const bindings = yield* Bindings
+    return {
+      transport,
+      entries,
+      upstreams,
+      shutdown,
+      traffic: yield* Traffic,
+      connections: yield* Connections,
+      admission: yield* Admission,
+      /** The backend a client is bound to, and the connections open through the binding. */
+      bound: (address: string): readonly [backend: string | undefined, open: number] | undefined => {
+        const binding = bindings.find(client(address).key, 0)
+        return binding && [upstreams.bySeq(binding.backend)?.backend.id, binding.open]
+      },
+      /** The first table is there. */
+      publish: Effect.andThen(Deferred.succeed(first, undefined), settled),
+      /** Connections and reservations of a backend. */
+      load: (id: string): number => {
+        const upstream = upstreams.get(id)
+        return upstream === undefined ? -1 : connectionsOf(upstream)
+      },
+      /** Ends everything, as a signal does. */
+      stop: Effect.suspend(() => {
+        Shutdown.request(shutdown)
+        return Scope.close(scope, Exit.void)
+      })
+    }
+  }).pipe(Effect.provideContext(services))
+})

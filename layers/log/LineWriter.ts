@@ -1,11 +1,11 @@
-import * as fs from "node:fs"
+import { openFileSink, openStandardSink, type Sink } from "./Sink.ts"
 
 /** Lines to a file or a standard stream, in batches, never blocking the caller and never holding more than a bound. */
 export interface LineWriter {
   /** False when the line was dropped: the reader or the disk is too slow, or gone. */
   readonly write: (line: string) => boolean
   readonly dropped: () => number
-  /** Opens the path again, after a rotation moved the file; standard streams stay. Throws nothing: the old file stays. */
+  /** Opens the path again, after a rotation moved the file. Throws nothing: without a new file the old one stays. */
   readonly reopen: () => void
   /** Writes what waits, for at most `ms`, then closes the file. */
   readonly close: (ms: number) => Promise<void>
@@ -17,35 +17,33 @@ export type LineTarget = { readonly fd: 1 | 2 } | { readonly path: string }
 const BATCH_CHARS = 65_536
 // More than this waiting means that the reader does not keep up: some ten thousand lines.
 const MAX_WAITING_CHARS = 4_194_304
-const RETRY_MS = 10
 // Lines of so long a time go together: each write costs a trip through the thread pool.
 const GATHER_MS = 20
 
-/**
- * `process.stdout.write` blocks the whole process when a pipe's reader stalls; `fs.write` runs in the thread pool, so here
- * a stalled reader costs lines, counted, and nothing else.
- */
+/** A reader that stalls costs lines, counted, and nothing else; `process.stdout.write` would stall the process with it. */
 export const openLineWriter = (target: LineTarget): LineWriter => {
-  let fd = "fd" in target ? target.fd : fs.openSync(target.path, "a")
+  const open = (): Sink => ("fd" in target ? openStandardSink(target.fd) : openFileSink(target.path))
+  let sink = open()
   let waiting: Array<string> = []
   let waitingChars = 0
   let writing = false
   let timer: NodeJS.Timeout | undefined
   let dropped = 0
   let broken = false
-  let idle: (() => void) | undefined
+  let closing: (() => void) | undefined
 
   const schedule = (): void => {
     if (writing || timer !== undefined) return
     timer = setTimeout(flush, waitingChars >= BATCH_CHARS ? 0 : GATHER_MS)
   }
 
-  const takeBatch = (): string => {
-    let batch = ""
+  const takeBatch = (): ReadonlyArray<string> => {
+    let chars = 0
     let taken = 0
-    while (taken < waiting.length && batch.length < BATCH_CHARS) batch += waiting[taken++] ?? ""
+    while (taken < waiting.length && chars < BATCH_CHARS) chars += waiting[taken++]?.length ?? 0
+    const batch = waiting.slice(0, taken)
     waiting = taken === waiting.length ? [] : waiting.slice(taken)
-    waitingChars -= batch.length
+    waitingChars -= chars
     return batch
   }
 
@@ -53,26 +51,20 @@ export const openLineWriter = (target: LineTarget): LineWriter => {
     clearTimeout(timer)
     timer = undefined
     if (writing) return
-    if (waitingChars === 0) return void idle?.()
+    if (waitingChars === 0) return void closing?.()
     const batch = takeBatch()
+    const into = sink
     writing = true
-    writeAll(fd, Buffer.from(batch), batch.split("\n").length - 1)
-  }
-
-  const writeAll = (into: number, bytes: Buffer, lines: number): void => {
-    fs.write(into, bytes, 0, bytes.length, null, (error, written) => {
-      if (error !== null && error.code === "EAGAIN")
-        return void setTimeout(() => writeAll(into, bytes, lines), RETRY_MS)
-      if (error === null && written < bytes.length) return writeAll(into, bytes.subarray(written), lines)
+    into.write(Buffer.from(batch.join("")), (error) => {
+      writing = false
       if (error !== null) {
-        dropped += lines
+        dropped += batch.length
         // Nobody reads any more; other errors (a full disk) may pass.
         if (error.code === "EPIPE") broken = true
       }
-      writing = false
       // A write under way keeps its descriptor: closed too early, its number could be a client's socket by now.
-      if (into !== fd) fs.close(into, () => undefined)
-      if (idle !== undefined) flush()
+      if (into !== sink) into.close()
+      if (closing !== undefined) flush()
       else if (waitingChars > 0) schedule()
     })
   }
@@ -92,11 +84,10 @@ export const openLineWriter = (target: LineTarget): LineWriter => {
     reopen: () => {
       if (!("path" in target)) return
       try {
-        const next = fs.openSync(target.path, "a")
-        const old = fd
-        fd = next
+        const old = sink
+        sink = open()
         broken = false
-        if (!writing) fs.close(old, () => undefined)
+        if (!writing) old.close()
       } catch {
         // The old file goes on being written.
       }
@@ -105,13 +96,13 @@ export const openLineWriter = (target: LineTarget): LineWriter => {
       new Promise((resolve) => {
         const finish = (): void => {
           clearTimeout(deadline)
-          idle = undefined
-          if ("path" in target) fs.close(fd, () => resolve())
-          else resolve()
+          closing = undefined
+          sink.close()
+          resolve()
         }
         const deadline = setTimeout(finish, ms)
-        idle = finish
-        if (!writing) flush()
+        closing = finish
+        flush()
       })
   }
 }

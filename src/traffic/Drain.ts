@@ -34,7 +34,7 @@ export const drain = Effect.fnUntraced(function* (listeners: ReadonlyArray<Liste
   const startedAt = now()
   const hurry = Deferred.await(shutdown.hurry)
   const waitFor = (work: Effect.Effect<unknown>, ms: number): Effect.Effect<void> =>
-    Effect.raceFirst(work, hurry).pipe(Effect.timeoutOption(Math.max(0, ms)), Effect.interruptible, Effect.asVoid)
+    Effect.raceFirst(work, hurry).pipe(Effect.timeoutOption(Math.max(0, ms)), Effect.asVoid)
 
   yield* Effect.logInfo("draining", { connections: connections.size(), ...options })
   if (options.graceMs > 0) yield* waitFor(Effect.never, options.graceMs)
@@ -70,7 +70,7 @@ export const drain = Effect.fnUntraced(function* (listeners: ReadonlyArray<Liste
   }
   yield* forEachSliced(Array.from(connections.all()), closeOne)
   // The ends of what was just closed still have to be told and logged; this is a matter of turns of the loop.
-  yield* Effect.timeoutOption(connections.awaitEmpty, 1_000).pipe(Effect.interruptible)
+  yield* Effect.timeoutOption(connections.awaitEmpty, 1_000)
 
   const report: DrainReport = { drained: open - Math.min(open, closed.size), forced: closed.size }
   shutdown.report = report

@@ -2,6 +2,7 @@ import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
@@ -191,8 +192,15 @@ export const make = Effect.fnUntraced(
 
     const listeners: ReadonlyArray<Listener> = yield* Effect.forEach(options.listeners, listen)
     const environment = yield* Effect.context<Connections | Shutdown | Transport>()
-    // Registered last, so that it runs first: while it waits, everything that connections need is still there.
-    yield* Effect.addFinalizer(() => Effect.provideContext(drain(listeners, options.drain), environment))
+    // Registered last, so that it runs first: while it waits, everything that connections need is still there. A fiber of
+    // its own, because in the one that is being interrupted a wait would end at once.
+    yield* Effect.addFinalizer(() =>
+      drain(listeners, options.drain).pipe(
+        Effect.provideContext(environment),
+        Effect.forkDetach,
+        Effect.flatMap(Fiber.join)
+      )
+    )
     return Traffic.of({ addresses: listeners.map(({ address }) => address) })
   },
   Effect.annotateLogs({ service: "traffic" })

@@ -111,6 +111,17 @@ describe("R7: every POP makes the same choice", () => {
     { arbitrary: { size: 60 } }
   )
 
+  it("also between members of one hash, told apart by their salt, who get equal shares", () => {
+    const salts = [7, 8]
+    const [one, other] = [salts, salts.toReversed()].map((order) => {
+      const tree = ChoiceTree.make<number>((salt) => salt)
+      for (const salt of order) tree.add(salt, 0xabcdef01, 0, 1)
+      return placeAll(tree)
+    })
+    assert.deepStrictEqual(one, other)
+    assert.approximately(one?.filter((salt) => salt === 7).length ?? 0, CLIENTS / 2, 400)
+  })
+
   it("whatever came and went before", () => {
     const kept = fresh(40)
     const worn = treeOf(kept)

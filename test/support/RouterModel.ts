@@ -63,7 +63,7 @@ export const make = (options: ModelOptions) => {
     eligible(upstream) && (app === undefined || upstream.backend.app === app)
 
   /** The outcomes of a choice made afresh. */
-  const fresh = (request: ModelRequest, affinities: ReadonlyArray<string>): ReadonlyArray<Outcome> => {
+  const fresh = (request: ModelRequest, affinity: "new" | "rebound"): ReadonlyArray<Outcome> => {
     const pool = [...upstreams.values()].filter((each) => fits(each, request) && each.backend.weight > 0)
     if (pool.length === 0) return ["no-backend"]
     const open = pool.filter((each) => hasRoom(each) && !request.tried.includes(each))
@@ -73,7 +73,7 @@ export const make = (options: ModelOptions) => {
     const lowest = Math.min(...candidates.map((each) => scoreOf(each, request.geo)))
     return candidates
       .filter((each) => scoreOf(each, request.geo) === lowest)
-      .flatMap(({ backend }) => affinities.map((how) => `${backend.id} ${tierOf(backend, request.geo)} ${how}`))
+      .map(({ backend }) => `${backend.id} ${tierOf(backend, request.geo)} ${affinity}`)
   }
 
   return {
@@ -92,13 +92,12 @@ export const make = (options: ModelOptions) => {
     /** Every right outcome. */
     outcomes: (request: ModelRequest, now: number): ReadonlyArray<Outcome> => {
       const binding = bindingOf(request, now)
-      if (binding === undefined) return fresh(request, ["new"])
+      if (binding === undefined) return fresh(request, "new")
       const { open, upstream } = binding
       const serves = fits(upstream, request) && hasRoom(upstream) && !request.tried.includes(upstream)
       const full = options.bindingMaxConnections > 0 && open >= options.bindingMaxConnections
       if (serves && !full) return [`${upstream.backend.id} ${tierOf(upstream.backend, request.geo)} hit`]
-      // How a full binding to a backend that serves no more is called is left open here.
-      return fresh(request, full ? (serves ? ["new"] : ["new", "rebound"]) : ["rebound"])
+      return fresh(request, serves ? "new" : "rebound")
     },
     reserve: (id: string): ModelUpstream => {
       const upstream = upstreams.get(id)

@@ -18,7 +18,7 @@ import type { DrainOptions } from "../../src/traffic/Drain.ts"
 import * as Shutdown from "../../src/traffic/Shutdown.ts"
 import { Traffic, type TrafficOptions } from "../../src/traffic/Traffic.ts"
 import { Transport } from "../../src/traffic/Transport.ts"
-import { client, geoOf } from "./fixtures.ts"
+import { backend, client, geoOf } from "./fixtures.ts"
 import { routing, type RoutingOptions } from "./routing.ts"
 import * as ScriptedTransport from "./ScriptedTransport.ts"
 import { settled } from "./settled.ts"
@@ -119,4 +119,13 @@ export const make = Effect.fnUntraced(function* (options: TrafficRigOptions = {}
       })
     }
   }).pipe(Effect.provideContext(services))
+})
+
+/** A rig with backends b1, b2 ... at 10.0.0.1, 10.0.0.2 ... in the POP's region. */
+export const withBackends = Effect.fnUntraced(function* (backends: number, options?: TrafficRigOptions) {
+  const rig = yield* make(options)
+  for (let index = 1; index <= backends; index++) {
+    rig.upstreams.put(backend({ id: `b${index}`, address: `10.0.0.${index}`, region: "sa" }))
+  }
+  return rig
 })

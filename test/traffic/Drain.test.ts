@@ -119,6 +119,22 @@ describe("S1: running connections", () => {
     })
   )
 
+  it.effect("also go on when what runs the proxy is interrupted, as a signal does it", () =>
+    Effect.gen(function* () {
+      const { closed, hurry, ids, shutdown, stop, transport } = yield* rigOf(2, { graceMs: 2_000, timeoutMs: 20_000 })
+      const proxy = yield* Effect.forkChild(Effect.ensuring(Effect.never, stop))
+      yield* settled
+      const ending = yield* Effect.forkChild(Fiber.interrupt(proxy))
+      yield* advance(10_000)
+      assert.deepStrictEqual([closed(), shutdown.report], [[], undefined])
+      transport.end(ids[0] ?? 0)
+      yield* hurry
+      yield* Fiber.join(ending)
+      assert.deepStrictEqual(closed(), [[10_000, ids[1], "rst"]])
+      assert.deepStrictEqual(shutdown.report, { drained: 1, forced: 1 })
+    })
+  )
+
   it.effect("that are still being dialled are closed as well, and no other backend is tried", () =>
     Effect.gen(function* () {
       const { begin, load, shutdown, transport, upstreams } = yield* rigOf(0, { timeoutMs: 1_000 })

@@ -1,0 +1,45 @@
+import * as fs from "node:fs"
+import * as net from "node:net"
+
+/** Where bytes go, one write at a time, none of which may ever block a thread: a blocked one could not even be left at exit. */
+export interface Sink {
+  /** Calls back once: with null when everything is written, else with the reason. */
+  readonly write: (bytes: Uint8Array, done: (error: NodeJS.ErrnoException | null) => void) => void
+  readonly close: () => void
+}
+
+const RETRY_MS = 10
+
+/** A file, or a pipe that was opened not to block. */
+const fileSink = (fd: number): Sink => {
+  const write: Sink["write"] = (bytes, done) =>
+    fs.write(fd, bytes, 0, bytes.length, null, (error, written) => {
+      if (error?.code === "EAGAIN") return void setTimeout(() => write(bytes, done), RETRY_MS)
+      if (error !== null) return done(error)
+      return written < bytes.length ? write(bytes.subarray(written), done) : done(null)
+    })
+  return { write, close: () => (fd > 2 ? fs.close(fd, () => undefined) : undefined) }
+}
+
+/** A standard stream that is a pipe or a socket: libuv writes to these without blocking. */
+const streamSink = (fd: number): Sink => {
+  const stream = new net.Socket({ fd, readable: false, writable: true })
+  // Every failed write is told to its caller; without a listener it would end the process as well.
+  stream.on("error", () => undefined)
+  stream.unref()
+  return {
+    write: (bytes, done) => void stream.write(bytes, (error) => done(error ?? null)),
+    close: () => void stream.destroy()
+  }
+}
+
+/** Appends to a file or a named pipe; a pipe that nobody reads is an error and not a wait. Throws. */
+export const openFileSink = (path: string): Sink => {
+  const { O_APPEND, O_CREAT, O_NONBLOCK, O_WRONLY } = fs.constants
+  return fileSink(fs.openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, 0o640))
+}
+
+export const openStandardSink = (fd: 1 | 2): Sink => {
+  const stats = fs.fstatSync(fd)
+  return stats.isFIFO() || stats.isSocket() ? streamSink(fd) : fileSink(fd)
+}

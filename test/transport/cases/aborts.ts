@@ -1,0 +1,196 @@
+import { assert } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import type { Termination } from "../../../src/domain/Termination.ts"
+import type { Endpoint } from "../../../src/traffic/Transport.ts"
+import { blackHole } from "../../support/blackHole.ts"
+import { seededBytes } from "../../support/bytes.ts"
+import { countFds } from "../../support/fds.ts"
+import { connect, echo, serve } from "../../support/tcp.ts"
+import { eventually } from "../../support/Watch.ts"
+import type { Case } from "../Case.ts"
+import * as Rig from "../Rig.ts"
+
+const killed: Termination = { by: "proxy", phase: "relay", cause: "killed" }
+const other: Termination = { by: "proxy", phase: "drain", cause: "forced" }
+
+const hows = ["fin", "rst"] as const
+
+const closedAs = { fin: "fin", rst: "ECONNRESET" } as const
+
+const isGone = Effect.fnUntraced(function* (rig: Rig.Rig, id: number) {
+  assert.isUndefined(rig.counts(id), "counts of an ended connection")
+  rig.transport.abort(id, "rst", other)
+  rig.transport.abort(id, "fin", other)
+  yield* Effect.yieldNow
+  assert.lengthOf(rig.ends, 1)
+})
+
+const endedClient = Effect.fnUntraced(function* (rig: Rig.Rig, to: Endpoint) {
+  const { id, peer } = yield* rig.client()
+  yield* rig.bridge(id, to)
+  yield* peer.reset
+  yield* rig.end(id)
+  return id
+})
+
+export const cases: ReadonlyArray<Case> = [
+  ...hows.map((how): Case => ({
+    name: `with ${how} what waits for its bridge`,
+    run: Effect.gen(function* () {
+      const rig = yield* Rig.make()
+      const client = yield* rig.client()
+      yield* client.peer.send("early")
+      yield* eventually("the early bytes", () => rig.counts(client.id)?.waiting === 5)
+      rig.transport.abort(client.id, how, killed)
+      rig.transport.abort(client.id, "rst", other)
+      if (how === "fin") {
+        yield* client.peer.awaitFin
+        yield* client.peer.finish
+      }
+      assert.strictEqual(yield* client.peer.awaitClosed, closedAs[how])
+      assert.strictEqual(Rig.why(yield* rig.end(client.id)), "proxy relay killed")
+      yield* isGone(rig, client.id)
+    })
+  })),
+  ...hows.map((how): Case => ({
+    name: `with ${how} a dial: the bridge fails as gone`,
+    run: Effect.gen(function* () {
+      const rig = yield* Rig.make()
+      const hole = yield* blackHole()
+      const client = yield* rig.client()
+      const dial = yield* rig.bridge(client.id, hole).pipe(Effect.flip, Effect.forkChild({ startImmediately: true }))
+      rig.transport.abort(client.id, how, killed)
+      assert.strictEqual((yield* Fiber.join(dial)).reason, "Gone")
+      if (how === "fin") {
+        yield* client.peer.awaitFin
+        yield* client.peer.finish
+      }
+      assert.strictEqual(yield* client.peer.awaitClosed, closedAs[how])
+      assert.strictEqual(Rig.why(yield* rig.end(client.id)), "proxy relay killed")
+      yield* isGone(rig, client.id)
+    })
+  })),
+  ...hows.map((how): Case => ({
+    name: `with ${how} a relay: both sides see ${how}`,
+    run: Effect.gen(function* () {
+      const rig = yield* Rig.make()
+      const server = yield* serve()
+      const client = yield* rig.client()
+      yield* rig.bridge(client.id, server.endpoint)
+      const backend = yield* server.peer(0)
+      yield* client.peer.send("question")
+      yield* backend.awaitText("question")
+      yield* backend.send("answer")
+      yield* client.peer.awaitText("answer")
+      rig.transport.abort(client.id, how, killed)
+      rig.transport.abort(client.id, "rst", other)
+      if (how === "fin") {
+        for (const peer of [client.peer, backend]) {
+          yield* peer.awaitFin
+          yield* peer.finish
+        }
+      }
+      assert.strictEqual(yield* client.peer.awaitClosed, closedAs[how])
+      assert.strictEqual(yield* backend.awaitClosed, closedAs[how])
+      const ended = yield* rig.end(client.id)
+      assert.deepStrictEqual([Rig.why(ended), ended.bytesIn, ended.bytesOut], ["proxy relay killed", 8, 6])
+      yield* isGone(rig, client.id)
+    })
+  })),
+  {
+    name: "with rst a transfer under way: nobody takes the cut for the end",
+    run: Effect.gen(function* () {
+      const rig = yield* Rig.make()
+      const server = yield* serve({ onPeer: echo })
+      const client = yield* rig.client({ reading: { bytes: 65_536, ms: 1 } })
+      yield* rig.bridge(client.id, server.endpoint)
+      yield* Effect.forkScoped(client.peer.send(seededBytes(1, 50_000_000)))
+      yield* client.peer.awaitBytes(1_000_000)
+      rig.transport.abort(client.id, "rst", killed)
+      assert.notStrictEqual(yield* client.peer.awaitClosed, "fin")
+      assert.notStrictEqual(yield* (yield* server.peer(0)).awaitClosed, "fin")
+      yield* rig.end(client.id)
+    })
+  },
+  ...(["client", "backend"] as const).flatMap((stalled) =>
+    hows.map((how): Case => ({
+      name: `with ${how} when the ${stalled} takes nothing: it is not waited for, and its socket is closed`,
+      skip: countFds() === undefined,
+      run: Effect.gen(function* () {
+        const rig = yield* Rig.make()
+        const server = yield* serve({ reading: stalled === "backend" ? "stalled" : "fast" })
+        const before = countFds() ?? 0
+        const client = yield* rig.client({ reading: stalled === "client" ? "stalled" : "fast" })
+        yield* rig.bridge(client.id, server.endpoint)
+        const backend = yield* server.peer(0)
+        const sender = stalled === "client" ? backend : client.peer
+        const receiver = stalled === "client" ? client.peer : backend
+        yield* Effect.forkScoped(sender.send(seededBytes(1, 40_000_000)))
+        yield* eventually("a stall", () => (rig.counts(client.id)?.waiting ?? 0) > 0)
+        rig.transport.abort(client.id, how, killed)
+        assert.strictEqual(Rig.why(yield* rig.end(client.id)), "proxy relay killed")
+        sender.socket.destroy()
+        yield* sender.awaitClosed
+        // What stays is the receiver's own socket, which has not read.
+        yield* eventually(
+          () => `engine without fds; ${(countFds() ?? 0) - before - 1} too many`,
+          () => (countFds() ?? 0) <= before + 1,
+          5_000
+        )
+        receiver.socket.resume()
+        assert.strictEqual(yield* receiver.awaitClosed, "ECONNRESET")
+      })
+    }))
+  ),
+  ...(["client", "backend"] as const).map((finisher): Case => ({
+    name: `with rst in the very turn in which the FIN of the ${finisher} was passed on`,
+    skip: countFds() === undefined,
+    run: Effect.gen(function* () {
+      const rig = yield* Rig.make()
+      const server = yield* serve()
+      const bell = yield* connect(server.endpoint)
+      const ringer = yield* server.peer(0)
+      const before = countFds() ?? 0
+      const client = yield* rig.client()
+      yield* rig.bridge(client.id, server.endpoint)
+      const backend = yield* server.peer(1)
+      bell.socket.on("data", () => rig.transport.abort(client.id, "rst", killed))
+      // The FIN leaves the kernel at the end of this turn, the bell's byte after it: both are read in the same turn.
+      ;(finisher === "client" ? client.peer : backend).socket.end()
+      setImmediate(() => ringer.socket.write("x"))
+      assert.strictEqual(Rig.why(yield* rig.end(client.id)), "proxy relay killed")
+      for (const { socket } of [client.peer, backend]) socket.destroy()
+      yield* eventually("all descriptors closed", () => (countFds() ?? 0) <= before)
+    })
+  })),
+  {
+    name: "nothing under an unknown id",
+    run: Effect.gen(function* () {
+      const rig = yield* Rig.make()
+      const server = yield* serve({ onPeer: echo })
+      const client = yield* rig.client()
+      yield* rig.bridge(client.id, server.endpoint)
+      rig.transport.abort(client.id + 1_000, "rst", killed)
+      rig.transport.abort(0, "fin", killed)
+      rig.transport.abort(-1, "fin", killed)
+      yield* client.peer.send("ping")
+      yield* client.peer.awaitText("ping")
+      assert.lengthOf(rig.ends, 0)
+    })
+  },
+  {
+    name: "what a later connection must not feel: the ids of ended ones are stale",
+    run: Effect.gen(function* () {
+      const rig = yield* Rig.make()
+      const server = yield* serve({ onPeer: echo })
+      const stale = yield* Effect.forEach([1, 2, 3], () => endedClient(rig, server.endpoint))
+      const client = yield* rig.client()
+      yield* rig.bridge(client.id, server.endpoint)
+      for (const id of stale) rig.transport.abort(id, "rst", killed)
+      yield* client.peer.send("ping")
+      yield* client.peer.awaitText("ping")
+      assert.lengthOf(rig.ends, 3)
+    })
+  }
+]

@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { type Row, rowOf } from "../support/routingDb.ts"
-import { connect, greet, serve } from "../support/tcp.ts"
-import { greeted, nameOf, refusalOf, startWith, why } from "./setup.ts"
+import { greet, serve } from "../support/tcp.ts"
+import { greeted, refusalOf, served, startWith, why } from "./setup.ts"
 
 const greeting = Effect.fnUntraced(function* (id: string, more?: Partial<Row>) {
   return rowOf(id, yield* serve({ onPeer: greet(id) }), more)
@@ -117,22 +117,12 @@ describe("routing", () => {
       )
       const limits = { soft_limit: 10, hard_limit: 20 }
       const edge = yield* startWith(servers.map(({ id, server }) => rowOf(id, server, limits)))
-      const clients = yield* Effect.forEach(
-        upTo(500),
-        (index) =>
-          connect(edge.address, { from: `127.1.${1 + Math.floor(index / 200)}.${1 + (index % 200)}` }).pipe(
-            Effect.flatMap((peer) =>
-              Effect.raceFirst(
-                Effect.map(nameOf(peer), () => peer),
-                Effect.as(peer.awaitClosed, undefined)
-              )
-            ),
-            Effect.catch(() => Effect.succeed(undefined))
-          ),
-        { concurrency: "unbounded" }
-      )
-      const served = clients.filter((peer) => peer !== undefined)
-      assert.lengthOf(served, 60)
+      const from = (index: number): string => `127.1.${1 + Math.floor(index / 200)}.${1 + (index % 200)}`
+      const all = yield* Effect.forEach(upTo(500), (index) => served(edge.address, { from: from(index) }), {
+        concurrency: "unbounded"
+      })
+      const clients = all.filter((peer) => peer !== undefined)
+      assert.lengthOf(clients, 60)
       assert.deepStrictEqual(
         servers.map(({ server }) => [server.most(), server.open()]),
         servers.map(() => [20, 20])
@@ -141,7 +131,7 @@ describe("routing", () => {
       assert.isTrue(refused.every((entry) => why(entry) === "proxy route no-capacity"))
 
       // A place that is given back is taken again.
-      const [left] = served
+      const [left] = clients
       assert.isDefined(left)
       yield* left.finish
       yield* edge.entryCount(441)

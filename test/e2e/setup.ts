@@ -40,12 +40,21 @@ export const defaults = (database: string): Readonly<Record<string, string>> => 
 /** Connects, and gives the name that the backend says first. */
 export const greeted = Effect.fnUntraced(function* (to: Endpoint, options?: ConnectOptions) {
   const peer = yield* connect(to, options)
-  return { peer, name: yield* nameOf(peer) }
+  const text = yield* peer.awaitText("\n")
+  return { peer, name: text.slice(0, text.indexOf("\n")) }
 })
 
-/** The name a greeting backend has said to this client. */
-export const nameOf = (peer: Peer): Effect.Effect<string> =>
-  Effect.map(peer.awaitText("\n"), (text) => text.slice(0, text.indexOf("\n")))
+/** The client, once a greeting backend has spoken to it; undefined when the proxy has closed it instead. */
+export const served = (to: Endpoint, options?: ConnectOptions): Effect.Effect<Peer | undefined, never, Scope.Scope> =>
+  connect(to, options).pipe(
+    Effect.flatMap((peer) =>
+      peer.watch.until("a greeting or the end", () =>
+        peer.text() === "" ? peer.closed() && { closed: true } : { peer }
+      )
+    ),
+    Effect.map((found) => ("peer" in found ? found.peer : undefined)),
+    Effect.catch(() => Effect.succeed(undefined))
+  )
 
 /** The end of a connection that is never opened or closed by the proxy: `ECONNRESET`, `ECONNREFUSED`, `fin`. */
 export const refusalOf = (to: Endpoint, options?: ConnectOptions) =>

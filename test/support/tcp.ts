@@ -20,6 +20,7 @@ export interface Peer {
   /** FIN: nothing more will be sent. */
   readonly finish: Effect.Effect<void>
   readonly reset: Effect.Effect<void>
+  /** These die when the connection ends without what they wait for. */
   readonly awaitBytes: (count: number) => Effect.Effect<number>
   readonly awaitText: (part: string) => Effect.Effect<string>
   /** The other end has finished. */
@@ -70,8 +71,21 @@ const makePeer = (socket: net.Socket, reading: Reading): Peer => {
     watch.touch()
   })
   const state = (): string => `; ${received} bytes received, ${closed ?? (finished ? "FIN received" : "open")}`
+  // What has not come before the end does not come any more.
   const until = <A>(what: string, look: () => A | undefined | false): Effect.Effect<A> =>
-    watch.until(() => what + state(), look)
+    watch
+      .until(
+        () => what + state(),
+        () => {
+          const found = look()
+          return found !== undefined && found !== false ? { found } : closed === undefined ? undefined : {}
+        }
+      )
+      .pipe(
+        Effect.flatMap(({ found }) =>
+          found === undefined ? Effect.die(new Error(`no ${what}${state()}`)) : Effect.succeed(found)
+        )
+      )
 
   return {
     socket,

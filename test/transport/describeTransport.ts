@@ -2,7 +2,7 @@ import { describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import type { Transport } from "../../src/traffic/Transport.ts"
-import type { Case } from "./Case.ts"
+import type { Ability, Case } from "./Case.ts"
 import * as aborts from "./cases/aborts.ts"
 import * as bytes from "./cases/bytes.ts"
 import * as deadlines from "./cases/deadlines.ts"
@@ -22,11 +22,16 @@ const groups: ReadonlyArray<readonly [group: string, cases: ReadonlyArray<Case>]
 ]
 
 /** All an engine has to do, on real sockets of the loopback interface. A further engine joins with one line. */
-export const describeTransport = (name: string, layer: Layer.Layer<Transport>): void => {
-  describe(`the ${name} engine`, () => {
+export const describeTransport = (
+  engine: string,
+  layer: Layer.Layer<Transport>,
+  abilities: ReadonlyArray<Ability> = []
+): void => {
+  describe(`the ${engine} engine`, () => {
     for (const [group, cases] of groups) {
       describe(`it ${group}`, () => {
-        for (const { name, run, skip, timeoutMs } of cases) {
+        for (const { name, needs, run, skip, timeoutMs } of cases) {
+          if (needs !== undefined && !abilities.includes(needs)) continue
           it.live.skipIf(skip)(name, () => Effect.provide(Effect.scoped(run), layer), timeoutMs)
         }
       })

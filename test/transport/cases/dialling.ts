@@ -150,6 +150,7 @@ export const cases: ReadonlyArray<Case> = [
   },
   {
     name: "a client that resets during the dial ends it, also when its early bytes have filled the buffer",
+    needs: "hears a reset behind unread bytes",
     run: Effect.gen(function* () {
       const rig = yield* Rig.make()
       const hole = yield* blackHole()

@@ -42,10 +42,19 @@ interface Node<A> extends Member<A | undefined> {
   lowest: number
   /** The sum of the weights at `lowest`. */
   weight: number
+  /** Members share one empty list. */
   readonly children: Array<Node<A>>
 }
 
-const makeNode = <A>(item: A | undefined, seed: number, salt: number, slot: number): Node<A> => ({
+const childless: Array<never> = []
+
+const makeNode = <A>(
+  item: A | undefined,
+  seed: number,
+  salt: number,
+  slot: number,
+  children: Array<Node<A>>
+): Node<A> => ({
   item,
   seed,
   salt,
@@ -53,7 +62,7 @@ const makeNode = <A>(item: A | undefined, seed: number, salt: number, slot: numb
   parent: undefined,
   lowest: Infinity,
   weight: 0,
-  children: []
+  children
 })
 
 const attach = <A>(parent: Node<A>, child: Node<A>): void => {
@@ -117,7 +126,7 @@ const race = <A>(node: Node<A>, clientHash: number): number =>
 
 /** `saltOf` gives a second hash of a member, independent of the one it is added under. */
 export const make = <A>(saltOf: (item: A) => number = () => 0): ChoiceTree<A> => {
-  const root = makeNode<A>(undefined, 0, 0, 0)
+  const root = makeNode<A>(undefined, 0, 0, 0, [])
   let size = 0
 
   const branchOf = (hash: number): Node<A> => {
@@ -127,7 +136,7 @@ export const make = <A>(saltOf: (item: A) => number = () => 0): ChoiceTree<A> =>
       let child = node.children.find((candidate) => candidate.slot === slot)
       if (child === undefined) {
         // The seed names the path, the same at every POP whatever the order of arrival.
-        child = makeNode<A>(undefined, combine(node.seed + level + 1, slot), 0, slot)
+        child = makeNode<A>(undefined, combine(node.seed + level + 1, slot), 0, slot, [])
         attach(node, child)
       }
       node = child
@@ -144,7 +153,7 @@ export const make = <A>(saltOf: (item: A) => number = () => 0): ChoiceTree<A> =>
 
   return {
     add: (item, hash, load, weight) => {
-      const member = makeNode<A>(item, hash, saltOf(item), -1)
+      const member = makeNode<A>(item, hash, saltOf(item), -1, childless)
       attach(branchOf(hash), member)
       size++
       set(member, load, weight)

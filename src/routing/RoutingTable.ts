@@ -149,6 +149,9 @@ export const make = Effect.fnUntraced(
       if (origin === "source" && (changed || before.origin !== "source")) yield* save(table.backends)
     })
 
+    const wakeForHold = (waiting: Held) =>
+      FiberHandle.run(holdTimer, actor.tell({ _tag: "HoldElapsed", held: waiting }).pipe(Effect.delay(options.holdMs)))
+
     const hold = Effect.fnUntraced(function* (table: DecodedTable, shrink: Shrink) {
       if (held !== undefined) {
         const same = yield* diffTables(held.table.backends, table.backends)
@@ -161,10 +164,7 @@ export const make = Effect.fnUntraced(
         allowedShare: options.maxShrink,
         takenAfterMs: options.holdMs
       })
-      yield* FiberHandle.run(
-        holdTimer,
-        actor.tell({ _tag: "HoldElapsed", held: next }).pipe(Effect.delay(options.holdMs))
-      )
+      yield* wakeForHold(next)
       if (current().origin === "none" && fallback !== undefined) yield* publishStored(fallback, next)
     })
 
@@ -185,6 +185,8 @@ export const make = Effect.fnUntraced(
     const receive = Effect.fnUntraced(function* (message: Message) {
       if (message._tag === "HoldElapsed") {
         if (held !== message.held) return
+        // Nobody can tell whether it stands while the source is lost.
+        if (lost !== undefined) return yield* Effect.asVoid(wakeForHold(message.held))
         yield* Effect.logWarning("held update taken: it has stood unchanged", {
           ...held.shrink,
           heldMs: options.holdMs

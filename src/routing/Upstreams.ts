@@ -127,6 +127,14 @@ export const make = (options: { readonly spillAt: "hard" | "soft" }): Upstreams[
         place(upstream)
         return
       }
+      // Most changes leave it where it is: weights, limits, health, address.
+      if (known.listed && samePlaces(known.backend, backend)) {
+        const counted = takesNewClients(known)
+        known.backend = backend
+        const counts = takesNewClients(known)
+        if (counted !== counts) for (const pool of poolsOf(backend)) pool.eligible += counts ? 1 : -1
+        return refresh(known)
+      }
       if (known.listed) unplace(known)
       known.backend = backend
       known.listed = true
@@ -153,6 +161,9 @@ export const make = (options: { readonly spillAt: "hard" | "soft" }): Upstreams[
     all: () => byId.values()
   }
 }
+
+const samePlaces = (a: Backend, b: Backend): boolean =>
+  a.app === b.app && a.region === b.region && a.country === b.country
 
 const treeOf = (trees: Map<string, ChoiceTree.ChoiceTree<Upstream>>, key: string): ChoiceTree.ChoiceTree<Upstream> => {
   const known = trees.get(key)

@@ -173,4 +173,19 @@ describe("T5: the safety gate", () => {
       assert.deepStrictEqual(ids(), ["b0", "b1"])
     })
   )
+
+  it.effect("does not take a held update while the source is lost: nobody can tell whether it stands", () =>
+    Effect.gen(function* () {
+      const { ids, source } = yield* ten
+      yield* source.rows(...rows(1))
+      yield* source.lost("gone")
+      yield* TestClock.adjust(HOLD_MS)
+      yield* settled
+      assert.strictEqual(ids().length, 10)
+      yield* source.unchanged
+      yield* TestClock.adjust(HOLD_MS)
+      yield* settled
+      assert.strictEqual(ids().length, 1)
+    })
+  )
 })

@@ -17,7 +17,6 @@ import { codeOf, gone, listenError } from "./errno.ts"
 import { type Engine, NodeConnection } from "./NodeConnection.ts"
 
 const TICK_MS = 50
-const TAKE_WAITING_MS = 250
 
 const now = (): number => performance.now()
 
@@ -84,11 +83,11 @@ export const layer: Layer.Layer<Transport> = Layer.effect(
         })
       })
       // What waits in the accept queue is taken first: libuv takes one connection a turn, so this goes on until a turn
-      // has brought none, or for a moment if they never stop coming.
+      // has brought none, or as many have come as could have been waiting.
       const takeWaiting = Effect.gen(function* () {
-        const stopAt = now() + TAKE_WAITING_MS
+        const most = taken + options.backlog
         let before = -1
-        while (taken > before && now() < stopAt) {
+        while (taken > before && taken < most) {
           before = taken
           yield* turn
           yield* turn

@@ -3,24 +3,39 @@ import * as Effect from "effect/Effect"
 import { exchange } from "../support/dialog.ts"
 import { rowOf } from "../support/routingDb.ts"
 import { connect, type Reading, serve } from "../support/tcp.ts"
-import { startWith, why } from "./setup.ts"
+import { startWith } from "./setup.ts"
 
 const MB = 1_048_576
+const SIZE = 128 * MB
 
-describe("a large transfer", () => {
+describe("large transfers", () => {
   it.live(
-    "512 MB each way at the same time, slow readers at both ends, arrive as they were sent",
+    "four connections, 128 MB each way at the same time, slow readers at both ends: all arrive as sent",
     () =>
       Effect.gen(function* () {
-        const reading: Reading = { bytes: 4 * MB, ms: 20 }
-        const server = yield* serve({ reading: { bytes: MB, ms: 5 } })
+        const server = yield* serve({ reading: { bytes: MB, ms: 10 } })
         const edge = yield* startWith([rowOf("a", server)])
-        const client = yield* connect(edge.address, { reading })
-        const backend = yield* server.peer(0)
-        const size = 512 * MB
-        yield* exchange(client, backend, { seed: 1, size, chunk: 3 * MB + 1 }, { seed: 2, size, chunk: 2 * MB + 7 })
-        const entry = yield* edge.entry(() => true)
-        assert.deepStrictEqual([entry.bytes_in, entry.bytes_out, entry.end_cause], [size, size, "fin"], why(entry))
+        const reading: Reading = { bytes: 2 * MB, ms: 15 }
+        const pairs = yield* Effect.forEach([0, 1, 2, 3], (index) =>
+          Effect.gen(function* () {
+            const client = yield* connect(edge.address, { reading })
+            return { client, index, backend: yield* server.peer(index) }
+          })
+        )
+        yield* Effect.forEach(
+          pairs,
+          ({ backend, client, index }) =>
+            exchange(
+              client,
+              backend,
+              { seed: index, size: SIZE, chunk: 3 * MB + 1 },
+              { seed: 100 + index, size: SIZE, chunk: 2 * MB + 7 }
+            ),
+          { concurrency: "unbounded", discard: true }
+        )
+        const entries = yield* edge.entryCount(4)
+        assert.isTrue(entries.every((entry) => entry.bytes_in === SIZE && entry.bytes_out === SIZE))
+        assert.isTrue(entries.every((entry) => entry.end_phase === "relay" && entry.end_cause === "fin"))
       }),
     120_000
   )

@@ -65,19 +65,19 @@ const table = chunkings.flatMap(([name, chunk, size], row) =>
 export const cases: ReadonlyArray<Case> = [
   ...table,
   {
-    name: "many connections at once, each its own bytes",
+    // More than the kernel's buffers hold, so that writes of one connection wait while the others are read.
+    name: "connections that all wait for slow readers get their own bytes",
+    timeoutMs: 60_000,
     run: Effect.gen(function* () {
       const rig = yield* Rig.make()
-      const server = yield* serve({ reading: { bytes: 65_536, ms: 1 } })
+      const server = yield* serve({ reading: { bytes: MB, ms: 15 } })
       // One after the other up to the bridge, so that the nth client is the nth connection of the backend.
-      const pairs = yield* Effect.forEach(
-        Array.from({ length: 40 }, (_, index) => index),
-        (index) =>
-          Effect.gen(function* () {
-            const client = yield* rig.client()
-            yield* rig.bridge(client.id, server.endpoint)
-            return { client, index, backend: yield* server.peer(index) }
-          })
+      const pairs = yield* Effect.forEach([0, 1, 2, 3, 4, 5], (index) =>
+        Effect.gen(function* () {
+          const client = yield* rig.client({ reading: { bytes: MB, ms: 10 + 5 * index } })
+          yield* rig.bridge(client.id, server.endpoint)
+          return { client, index, backend: yield* server.peer(index) }
+        })
       )
       yield* Effect.forEach(
         pairs,
@@ -85,8 +85,8 @@ export const cases: ReadonlyArray<Case> = [
           exchange(
             client.peer,
             backend,
-            { seed: 1_000 + index, size: 300_007 + index, chunk: 50_001 },
-            { seed: 2_000 + index, size: 400_009 + index, chunk: 70_001 }
+            { seed: 1_000 + index, size: 20 * MB + index, chunk: MB + 1 },
+            { seed: 2_000 + index, size: 20 * MB + index, chunk: MB + 7 }
           ),
         { concurrency: "unbounded", discard: true }
       )

@@ -159,19 +159,39 @@ const pageQuery = Effect.fnUntraced(function* (client: SqlClient.SqlClient, path
   return { byRowid, sql }
 })
 
+// Texts that recur; far more apps than any table has, and no way to keep a hostile one's texts for long.
+const MAX_SHARED_TEXTS = 10_000
+
+/** The row without what makes a hundred thousand of them heavy for the garbage collector: bigints, and texts that recur. */
+const compact = (row: Record<string, unknown>, texts: Map<string, string>): BackendRow => {
+  for (const column of ["app", "region", "country"]) {
+    const text = row[column]
+    if (typeof text !== "string") continue
+    const shared = texts.get(text)
+    if (shared !== undefined) row[column] = shared
+    else if (texts.size < MAX_SHARED_TEXTS) texts.set(text, text)
+  }
+  for (const column in row) {
+    const value = row[column]
+    if (typeof value === "bigint") row[column] = Number(value)
+  }
+  return row
+}
+
 /** All rows of one moment, in slices. 64-bit values come as bigint, since one that is no number must not fail the rest. */
 const readRows = Effect.fnUntraced(
   function* (client: SqlClient.SqlClient, path: string) {
     const { byRowid, sql } = yield* pageQuery(client, path)
     const rows: Array<BackendRow> = []
+    const texts = new Map<string, string>()
     let from: bigint | number = byRowid ? -(2n ** 63n) : 0
     while (true) {
-      const page: ReadonlyArray<BackendRow> = yield* client
-        .unsafe<BackendRow>(sql, [from])
+      const page: ReadonlyArray<Record<string, unknown>> = yield* client
+        .unsafe<Record<string, unknown>>(sql, [from])
         .pipe(Effect.provideService(SqlClient.SafeIntegers, true))
-      for (const row of page) rows.push(row)
-      if (page.length < PAGE) return rows
       const last = page.at(-1)?.["_rowid"]
+      for (const row of page) rows.push(compact(row, texts))
+      if (page.length < PAGE) return rows
       from = byRowid && typeof last === "bigint" ? last : rows.length
       yield* Effect.yieldNow
     }

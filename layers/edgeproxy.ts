@@ -1,14 +1,26 @@
-import { enableCompileCache } from "node:module"
+#!/usr/bin/env node
+import * as nodeModule from "node:module"
 
-// Compiled code is kept between starts where the system has a place for it; without one nothing is lost but time.
-enableCompileCache()
+const MINIMUM_NODE = 24
 
-const [command] = process.argv.slice(2)
-if (command === undefined || command === "serve") {
-  const { serve } = await import("./serve.ts")
-  serve()
-} else {
-  // The command line's parser and texts are loaded only when they are wanted.
-  const { runCommand } = await import("./commands.ts")
-  runCommand()
+const run = async (): Promise<void> => {
+  if (Number.parseInt(process.versions.node, 10) < MINIMUM_NODE) {
+    process.stderr.write(`edgeproxy needs Node ${MINIMUM_NODE} or newer; this is ${process.versions.node}\n`)
+    process.exitCode = 1
+    return
+  }
+  // Compiled code is kept between starts where the system has a place for it; without one nothing is lost but time.
+  nodeModule.enableCompileCache()
+
+  const [command] = process.argv.slice(2)
+  if (command === undefined || command === "serve") {
+    const { serve } = await import("./serve.ts")
+    serve()
+  } else {
+    // The command line's parser and texts are loaded only when they are wanted.
+    const { runCommand } = await import("./commands.ts")
+    runCommand()
+  }
 }
+
+await run()

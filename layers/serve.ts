@@ -19,6 +19,8 @@ export const EXIT_CONFIG = 64
 /** The configuration is right and the machine does not allow it: a port in use, no permission. */
 const EXIT_FAILED = 1
 
+const SAME_INTERRUPT_MS = 300
+
 /** Found out only when used: what a setting names can't be had. */
 const configErrors = [GeoError, Logs.LogError, NoSpliceError]
 
@@ -31,9 +33,14 @@ export const serve = (): void => {
     return
   }
   const shutdown = Shutdown.make()
-  const onSignal = (): void => Shutdown.request(shutdown)
-  process.on("SIGTERM", onSignal)
-  process.on("SIGINT", onSignal)
+  process.on("SIGTERM", () => Shutdown.request(shutdown))
+  // One Ctrl-C under npm comes twice: from the terminal, which signals the whole group, and passed on by npm.
+  let lastInterrupt = -Infinity
+  process.on("SIGINT", () => {
+    const now = performance.now()
+    if (now - lastInterrupt >= SAME_INTERRUPT_MS) Shutdown.request(shutdown)
+    lastInterrupt = now
+  })
   // Rotating the logs must not end a process whose logs are not open yet.
   process.on("SIGHUP", () => undefined)
 

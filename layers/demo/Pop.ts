@@ -27,6 +27,10 @@ export interface PopOptions {
 
 const STOP_MS = 10_000
 
+/** The environment without settings that are meant for another edgeProxy. */
+const ambient = (): NodeJS.ProcessEnv =>
+  Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("EDGEPROXY_") && name !== "DEBUG"))
+
 /** Runs this very program as a POP on a free port of 127.0.0.1, until the scope ends. */
 export const startPop = Effect.fnUntraced(function* (
   options: PopOptions
@@ -35,7 +39,8 @@ export const startPop = Effect.fnUntraced(function* (
     Effect.sync(() =>
       spawn(process.execPath, [process.argv[1] ?? "", "serve"], {
         env: {
-          ...process.env,
+          ...ambient(),
+          EDGEPROXY_LOG_LEVEL: "info",
           EDGEPROXY_LISTEN_ADDR: "127.0.0.1:0",
           EDGEPROXY_LOG_FORMAT: "json",
           EDGEPROXY_ACCESS_LOG: "stdout",

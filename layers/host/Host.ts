@@ -1,18 +1,16 @@
 import * as Context from "effect/Context"
 import * as Layer from "effect/Layer"
 import { readFileSync } from "node:fs"
-import { hostname } from "node:os"
 
 /** What the process has been given by its machine. */
 export class Host extends Context.Service<
   Host,
   {
-    readonly name: string
     /** Most file descriptors the process may have. */
     readonly fdLimit: number
   }
 >()("edgeproxy/host/Host") {
-  static readonly layer: Layer.Layer<Host> = Layer.sync(Host, () => ({ name: hostname(), fdLimit: readFdLimit() }))
+  static readonly layer: Layer.Layer<Host> = Layer.sync(Host, () => ({ fdLimit: readFdLimit() }))
 }
 
 const readFdLimit = (): number => {

@@ -26,14 +26,14 @@ export const openLineWriter = (target: LineTarget): LineWriter => {
   let sink = open()
   let waiting: Array<string> = []
   let waitingChars = 0
-  let writing = false
+  let writingTo: Sink | undefined
   let timer: NodeJS.Timeout | undefined
   let dropped = 0
   let broken = false
   let closing: (() => void) | undefined
 
   const schedule = (): void => {
-    if (writing || timer !== undefined) return
+    if (writingTo !== undefined || timer !== undefined) return
     timer = setTimeout(flush, waitingChars >= BATCH_CHARS ? 0 : GATHER_MS)
   }
 
@@ -50,13 +50,13 @@ export const openLineWriter = (target: LineTarget): LineWriter => {
   const flush = (): void => {
     clearTimeout(timer)
     timer = undefined
-    if (writing) return
+    if (writingTo !== undefined) return
     if (waitingChars === 0) return void closing?.()
     const batch = takeBatch()
     const into = sink
-    writing = true
+    writingTo = into
     into.write(Buffer.from(batch.join("")), (error) => {
-      writing = false
+      writingTo = undefined
       if (error !== null) {
         dropped += batch.length
         // Nobody reads any more; other errors (a full disk) may pass.
@@ -87,7 +87,7 @@ export const openLineWriter = (target: LineTarget): LineWriter => {
         const old = sink
         sink = open()
         broken = false
-        if (!writing) old.close()
+        if (writingTo !== old) old.close()
       } catch {
         // The old file goes on being written.
       }

@@ -5,7 +5,7 @@ import * as Logger from "effect/Logger"
 import * as References from "effect/References"
 import type { LogLevel } from "effect/LogLevel"
 import type * as Scope from "effect/Scope"
-import { AccessLog } from "../../src/observe/AccessLog.ts"
+import { type AccessEntry, AccessLog } from "../../src/observe/AccessLog.ts"
 import { type LineTarget, type LineWriter, openLineWriter } from "./LineWriter.ts"
 
 export class LogError extends Data.TaggedError("LogError")<{ readonly path: string; readonly detail: string }> {
@@ -35,6 +35,21 @@ const scopedWriter = (target: LineTarget): Effect.Effect<LineWriter, LogError, S
       })
   )
 
+const TELL_MS = 10_000
+
+/** Says now and then how many lines were lost. It can't fail, and ends with the log. */
+const tellOfDropped = Effect.fnUntraced(function* (log: AccessLog["Service"]) {
+  let told = 0
+  const look = Effect.suspend(() => {
+    const dropped = log.dropped()
+    if (dropped === told) return Effect.void
+    told = dropped
+    return Effect.logWarning("access-log lines lost: the reader or the disk does not keep up", { dropped })
+  })
+  yield* Effect.forkScoped(look.pipe(Effect.delay(TELL_MS), Effect.forever))
+  yield* Effect.addFinalizer(() => look)
+})
+
 /** The access log as JSON lines (C6): `off`, `stdout`, `stderr` or a file. */
 export const accessLog = (
   target: "off" | "stdout" | "stderr" | { readonly path: string }
@@ -46,10 +61,10 @@ export const accessLog = (
         Effect.map(
           scopedWriter(target === "stdout" ? { fd: 1 } : target === "stderr" ? { fd: 2 } : target),
           (writer) => ({
-            write: (entry) => void writer.write(JSON.stringify(entry)),
+            write: (entry: AccessEntry) => void writer.write(JSON.stringify(entry)),
             dropped: writer.dropped
           })
-        )
+        ).pipe(Effect.tap(tellOfDropped))
       )
 
 export interface LogOptions {
@@ -76,22 +91,30 @@ const logfmtValue = (value: unknown): string => {
   return text === "" || /[\s"=]/.test(text) ? JSON.stringify(text) : text
 }
 
+const colours: Readonly<Record<string, number>> = { trace: 90, debug: 90, info: 32, warn: 33, error: 31, fatal: 31 }
+
+/** For people: `12:30:01.123 INFO  listening address=0.0.0.0:8080`. */
+const pretty = ({ level, message, ts, ...fields }: Fields): string => {
+  const name = String(level).toUpperCase().padEnd(5)
+  const colour = process.stderr.isTTY ? colours[String(level)] : undefined
+  const shown = colour === undefined ? name : `\u001b[${colour}m${name}\u001b[0m`
+  return `${String(ts).slice(11, 23)} ${shown} ${String(message)} ${formats.logfmt(fields)}`.trimEnd()
+}
+
 const formats = {
   json: (fields: Fields): string => JSON.stringify(fields),
   logfmt: (fields: Fields): string =>
     Object.entries(fields)
       .map(([key, value]) => `${key}=${logfmtValue(value)}`)
-      .join(" ")
+      .join(" "),
+  pretty
 }
 
 /** What the program has to say, on standard error: standard output belongs to the access log. */
 export const diagnostics = ({ format, level }: LogOptions): Layer.Layer<never, LogError> => {
-  const logger =
-    format === "pretty"
-      ? Effect.succeed(Logger.consolePretty({ colors: process.stderr.isTTY }))
-      : Effect.map(scopedWriter({ fd: 2 }), (writer) =>
-          Logger.map(record, (fields) => void writer.write(formats[format](fields)))
-        )
+  const logger = Effect.map(scopedWriter({ fd: 2 }), (writer) =>
+    Logger.map(record, (fields) => void writer.write(formats[format](fields)))
+  )
   return Layer.mergeAll(
     Layer.unwrap(Effect.map(logger, (each) => Logger.layer([each]))),
     Layer.succeed(References.MinimumLogLevel, level),

@@ -41,5 +41,15 @@ export const openFileSink = (path: string): Sink => {
 
 export const openStandardSink = (fd: 1 | 2): Sink => {
   const stats = fs.fstatSync(fd)
-  return stats.isFIFO() || stats.isSocket() ? streamSink(fd) : fileSink(fd)
+  if (stats.isFIFO() || stats.isSocket()) return streamSink(fd)
+  return (stats.isCharacterDevice() ? terminalSink(fd) : undefined) ?? fileSink(fd)
+}
+
+/** A terminal opened once more so as not to block: one that is held with Ctrl-S holds nothing else. */
+const terminalSink = (fd: number): Sink | undefined => {
+  try {
+    return fileSink(fs.openSync(`/dev/fd/${fd}`, fs.constants.O_WRONLY | fs.constants.O_NONBLOCK))
+  } catch {
+    return undefined
+  }
 }

@@ -87,6 +87,8 @@ const textAt = (record: unknown, key: string): unknown =>
 
 /** Total: a damaged page of the database makes a client unknown, no more. */
 const lookUp = (reader: Database, client: Client): ClientGeo => {
+  // The reader would walk a tree of IPv4 networks with the head of the longer address, and find some country.
+  if (reader.metadata.ipVersion === 4 && client.key.family === 6) return unknownGeo
   try {
     const record: unknown = reader.get(client.address)
     const code = textAt(textAt(record, "country"), "iso_code") ?? textAt(record, "country_code")

@@ -44,7 +44,8 @@ const save = Effect.fnUntraced(function* (path: string, table: StoredTable) {
   yield* forEachSliced(table.rows, (row) => add(`${JSON.stringify(row)}\n`))
   parts.push(`${JSON.stringify({ sha256: hash.digest("hex") })}\n`)
 
-  const beside = `${path}.new`
+  // Its own name, should two processes be told to keep one file.
+  const beside = `${path}.${process.pid}.new`
   yield* attempt(path, async () => {
     const file = await open(beside, "w", 0o600)
     try {

@@ -3,6 +3,7 @@ import { SourceError } from "../../src/routing/BackendSource.ts"
 
 // Primary result codes, https://www.sqlite.org/rescode.html
 const reasons: Readonly<Record<number, readonly [SourceError["reason"], string]>> = {
+  8: ["unreadable", "a writer has died in the middle of a change: open the database once with sqlite3 to undo it"],
   3: ["unreadable", "no permission"],
   5: ["locked", "another process has the database locked"],
   6: ["locked", "a table is locked"],
@@ -23,6 +24,6 @@ const textOf = (error: unknown): string => (error instanceof Error ? error.messa
 /** From what `node:sqlite` threw, wherever it came out: as a typed error of the client or, on opening, as a defect. */
 export const sourceError = (path: string, error: SqlError | unknown): SourceError => {
   const thrown = error instanceof Error && "reason" in error ? (error as SqlError).reason.cause : error
-  const [reason, detail] = reasons[errcodeOf(thrown) ?? -1] ?? ["schema", textOf(thrown)]
+  const [reason, detail] = reasons[errcodeOf(thrown) ?? -1] ?? ["unreadable", textOf(thrown)]
   return new SourceError({ source: "sqlite", target: path, reason, detail })
 }

@@ -105,6 +105,8 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
     if (how === "rst") reset(this.client)
     else closeInOrder(this.client)
     dialled?.(gone())
+    // Its client may have closed long ago, while bytes for the backend were still waiting.
+    this.settle()
   }
 
   /** Called by the wheel. */

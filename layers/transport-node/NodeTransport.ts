@@ -75,7 +75,12 @@ export const layer: Layer.Layer<Transport> = Layer.effect(
       const open = Effect.callback<void, ReturnType<typeof listenError>>((resume) => {
         const fail = (error: Error): void => resume(Effect.fail(listenError(options.address, codeOf(error))))
         server.once("error", fail)
-        server.listen({ host: options.address.address, port: options.address.port, backlog: options.backlog }, () => {
+        const {
+          address: { address: host, port },
+          backlog,
+          ipv6Only
+        } = options
+        server.listen({ host, port, backlog, ipv6Only }, () => {
           server.off("error", fail)
           server.on("error", (error) => events.onAcceptError({ code: codeOf(error), count: 1 }))
           listeners++

@@ -1,8 +1,9 @@
 import type { Socket } from "node:net"
 
-/** Large pieces are copied into buffers of this size, which are used again; smaller ones into Node's own slab. */
+/** Large pieces are copied into buffers of this size, which are used again. */
 const POOLED_BYTES = 65_536
-const SLAB_BYTES = 4_096
+// Smaller ones get a buffer of their own size: one that waits for a slow reader must not hold much more than its bytes.
+const LARGE_BYTES = 32_768
 
 // Idle buffers kept: 16 MB at most.
 const MAX_IDLE = 256
@@ -14,7 +15,7 @@ const idle: Array<Buffer> = []
  * them for memory pressure), which costs more than the copy.
  */
 export const writeCopy = (socket: Socket, source: Buffer, length: number): boolean => {
-  if (length <= SLAB_BYTES) {
+  if (length < LARGE_BYTES) {
     const piece = Buffer.allocUnsafe(length)
     source.copy(piece, 0, 0, length)
     return socket.write(piece)

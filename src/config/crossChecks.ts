@@ -90,6 +90,13 @@ const checks: ReadonlyArray<Check> = [
       "shutdownPaceMs",
       "at most EDGEPROXY_SHUTDOWN_TIMEOUT_SECS, in whose last seconds it falls"
     )
+  ),
+  check(["shutdownGraceMs", "shutdownTimeoutMs"], (values) =>
+    conflict(
+      values.shutdownGraceMs > values.shutdownTimeoutMs,
+      "shutdownGraceMs",
+      "at most EDGEPROXY_SHUTDOWN_TIMEOUT_SECS, which begins with it"
+    )
   )
 ]
 

@@ -2,7 +2,7 @@ import type { Loaded } from "./load.ts"
 import type { Variable } from "./Variable.ts"
 import { fields, variableOf } from "./variables.ts"
 
-const legend = `**R**: may change while the process runs. **Not yet**: read and checked, takes effect in a later release.
+const legend = `**R**: made to change while the process runs, from the release on that watches a file for it. **Not yet**: read and checked, takes effect in a later release.
 A default of *(none)* is no value; an empty text counts as not set. Durations take decimals. A secret may also come from
 the file that \`<name>_FILE\` names.`
 

@@ -12,8 +12,12 @@ export interface ClientGeo {
 
 export const unknownGeo: ClientGeo = { country: undefined, region: undefined }
 
-// The load term stays below one tier, so that tiers never mix (R6).
-const LOAD_CEILING = 99.999
+// The load term stays below one tier, so that tiers never mix (R6); towards the ceiling it still tells loads apart.
+const STRAIGHT_UP_TO = 99
+const HIGHEST = 1e9
+
+const capped = (load: number): number =>
+  load < STRAIGHT_UP_TO ? load : STRAIGHT_UP_TO + 1 - 1 / (Math.min(load, HIGHEST) - STRAIGHT_UP_TO + 1)
 
 export const tierOf = (backend: Pick<Backend, "country" | "region">, client: ClientGeo, popRegion: Region): Tier => {
   if (client.country !== undefined && backend.country === client.country) return 0
@@ -23,7 +27,7 @@ export const tierOf = (backend: Pick<Backend, "country" | "region">, client: Cli
 
 /** The load term of R1, capped: `connections` counts live connections and reservations. Infinite at weight 0. */
 export const loadOf = (connections: number, softLimit: number, weight: number): number =>
-  weight <= 0 ? Infinity : Math.min(connections / Math.max(1, softLimit) / weight, LOAD_CEILING)
+  weight <= 0 ? Infinity : capped(connections / Math.max(1, softLimit) / weight)
 
 /** R1; the lowest wins. */
 export const scoreOf = (tier: Tier, load: number): number => tier * 100 + load

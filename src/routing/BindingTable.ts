@@ -53,6 +53,8 @@ const WORDS = 8
 
 const SHARD_BITS = 8
 
+const EVICTION_TRIES = 16
+
 interface Shard {
   slots: Uint32Array
   used: number
@@ -192,6 +194,8 @@ export const make = (capacity: number): BindingTable => {
         return known
       }
       if (size >= capacity && oldest !== NONE) {
+        // One that carries a connection is in use, whatever its place in the list; but the search has to end.
+        for (let tries = 0; tries < EVICTION_TRIES && read(oldest, OPEN) > 0; tries++) touch(oldest, now)
         remove(oldest)
         evictions++
       }

@@ -27,7 +27,6 @@ export interface BoundTo {
 export class Bindings extends Context.Service<
   Bindings,
   {
-    readonly enabled: boolean
     /** Never an expired one. Does not slide the TTL. */
     readonly find: (key: ClientKey, app: number) => BoundTo | undefined
     /** Binds, or slides the TTL of a binding that already names this backend; counts the connection as open. */
@@ -68,7 +67,6 @@ export const make = Effect.fnUntraced(function* (options: BindingsOptions) {
   }
 
   return Bindings.of({
-    enabled: ttlMs > 0,
     find: (key, app) => {
       if (ttlMs <= 0) return undefined
       const index = table.find(key, app)

@@ -8,7 +8,8 @@ import type { Upstreams } from "./Upstreams.ts"
  */
 export interface Lease {
   readonly upstream: Upstream
-  readonly commit: () => void
+  /** False when it was no reservation any more. */
+  readonly commit: () => boolean
   /** False when it had been given back before. */
   readonly release: () => boolean
 }
@@ -23,11 +24,12 @@ export const reserve = (upstreams: Upstreams["Service"], upstream: Upstream): Le
   return {
     upstream,
     commit: () => {
-      if (state !== "reserved") return
+      if (state !== "reserved") return false
       state = "live"
       // The sum is unchanged, so no candidate's load is either.
       upstream.reserved--
       upstream.live++
+      return true
     },
     release: () => {
       if (state === "released") return false

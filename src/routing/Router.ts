@@ -25,8 +25,10 @@ export interface RouteRequest {
 /** A reserved place on a backend, and why this one. Given back by `end` or `fail`; the first of them counts. */
 export interface Route {
   readonly lease: Lease
-  /** The connection's share in the client's binding; undefined without affinity, and beyond A4. */
-  readonly binding: BindingRef | undefined
+  /** The connection's share in the client's binding; undefined without affinity, beyond A4, and before a `late` one. */
+  binding: BindingRef | undefined
+  /** The client's own backend has just failed it: only success elsewhere binds it anew, since the failure may pass (A2). */
+  readonly late: boolean
   readonly tier: Tier
   /** `hit`: the client's own binding; `rebound`: it had one that no longer serves; `new`: none, or the binding is full (A4). */
   readonly affinity: "new" | "hit" | "rebound"
@@ -53,6 +55,8 @@ export class Router extends Context.Service<
      * client opens at once go to one backend.
      */
     readonly route: (request: RouteRequest) => Route | NoRoute
+    /** The dial succeeded: the reservation is a live connection. */
+    readonly commit: (request: RouteRequest, route: Route) => void
     /** The dial failed: gives everything back; a binding that only this dial had made is forgotten. */
     readonly fail: (route: Route) => void
     /** The connection has ended. */
@@ -87,16 +91,18 @@ export const make = Effect.fnUntraced(function* (options: RouterOptions) {
     if (serves && !full) {
       const tier = tierOf(bound.backend, geo, options.region)
       const lease = reserve(upstreams, bound)
-      return { lease, binding: bindings.bind(client.key, number, bound.seq), tier, affinity: "hit" }
+      return { lease, binding: bindings.bind(client.key, number, bound.seq), late: false, tier, affinity: "hit" }
     }
 
+    const late = bound !== undefined && fits(bound, app) && tried.includes(bound)
     const pool = upstreams.pool(app)
     if (pool === undefined || pool.eligible === 0) return "no-backend"
     const chosen = withoutTried(tried, () => choose(pool, geo, options.region, affinityHash(client.key, hash)))
     if (chosen === undefined) return "no-capacity"
     return {
       lease: reserve(upstreams, chosen),
-      binding: full ? undefined : bindings.bind(client.key, number, chosen.seq),
+      binding: full || late ? undefined : bindings.bind(client.key, number, chosen.seq),
+      late,
       tier: tierOf(chosen.backend, geo, options.region),
       affinity: binding === undefined || full ? "new" : "rebound"
     }
@@ -114,6 +120,10 @@ export const make = Effect.fnUntraced(function* (options: RouterOptions) {
 
   return Router.of({
     route,
+    commit: ({ app, client }, committed) => {
+      const { late, lease } = committed
+      if (lease.commit() && late) committed.binding = bindings.bind(client.key, appOf(app).number, lease.upstream.seq)
+    },
     fail: ({ affinity, binding, lease }) => {
       if (!lease.release() || binding === undefined) return
       if (affinity === "hit") bindings.close(binding)

@@ -21,19 +21,22 @@ export interface TableDiff {
 
 // So that a table of nothing but bad rows cannot fill the memory with reasons.
 const MAX_QUARANTINED = 10_000
+// Bad rows of one id that are told apart; more are as good as the last.
+const MAX_NAMESAKES = 20
 
 /** Decodes each row on its own; of rows with the same id the first counts. */
 export const decodeTable = Effect.fnUntraced(function* (rows: ReadonlyArray<BackendRow>) {
   const backends = new Map<string, Backend>()
   const quarantined = new Map<string, string>()
-  let line = 0
+  const quarantine = (id: string, reason: string): void => {
+    if (quarantined.size >= MAX_QUARANTINED) return
+    let name = id
+    for (let next = 2; quarantined.has(name) && next <= MAX_NAMESAKES; next++) name = `${id} (${next})`
+    quarantined.set(name, reason)
+  }
   yield* forEachSliced(rows, (row) => {
-    line++
     const decoded = decodeBackend(row)
     if (decoded._tag === "Deleted") return
-    const quarantine = (id: string, reason: string): void => {
-      if (quarantined.size < MAX_QUARANTINED) quarantined.set(`${id} (row ${line})`, reason)
-    }
     if (decoded._tag === "Bad") quarantine(decoded.id, decoded.reason)
     else if (backends.has(decoded.backend.id)) quarantine(decoded.backend.id, "id: another row has the same id")
     else backends.set(decoded.backend.id, decoded.backend)

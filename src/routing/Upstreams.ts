@@ -34,7 +34,6 @@ export class Upstreams extends Context.Service<
     readonly pool: (app: string | undefined) => Pool | undefined
     /** To be called after any change of an upstream's counts. */
     readonly refresh: (upstream: Upstream) => void
-    readonly setSpillAt: (limit: "hard" | "soft") => void
     readonly all: () => Iterable<Upstream>
   }
 >()("edgeproxy/routing/Upstreams") {
@@ -53,7 +52,7 @@ const makePool = (): Pool => ({
 })
 
 export const make = (options: { readonly spillAt: "hard" | "soft" }): Upstreams["Service"] => {
-  let spillAtSoft = options.spillAt === "soft"
+  const spillAtSoft = options.spillAt === "soft"
   let nextSeq = 1
   const byId = new Map<string, Upstream>()
   const bySeq = new Map<number, Upstream>()
@@ -154,10 +153,6 @@ export const make = (options: { readonly spillAt: "hard" | "soft" }): Upstreams[
     bySeq: (seq) => bySeq.get(seq),
     pool: (app) => (app === undefined ? everyApp : byApp.get(app)),
     refresh,
-    setSpillAt: (limit) => {
-      spillAtSoft = limit === "soft"
-      for (const upstream of byId.values()) refresh(upstream)
-    },
     all: () => byId.values()
   }
 }

@@ -21,9 +21,12 @@ const dialCauses: Readonly<Record<DialError["reason"], Cause>> = {
   NoPorts: "limit",
   NoFds: "limit",
   NoMem: "limit",
-  Denied: "internal",
+  Denied: "unreachable",
   Gone: "rst"
 }
+
+// The proxy's own want of something: the next candidate would fare no better. Ports and permission depend on the target.
+const exhausted: ReadonlySet<DialError["reason"]> = new Set(["NoFds", "NoMem"])
 
 /** How a connection ends whose last dial failed so. */
 export const dialTermination = (error: DialError): Termination => ({
@@ -66,12 +69,12 @@ export const make = Effect.fnUntraced(function* (options: ConnectionOptions) {
       if (record.ended) return
       if (!("reason" in result)) {
         record.connectUs = result.connectUs
-        return route.lease.commit()
+        return router.commit(record, route)
       }
       failure = result
       router.fail(route)
       if (failure.source === "client") return
-      if (failure.source === "proxy") return transport.abort(record.id, "rst", dialTermination(failure))
+      if (exhausted.has(failure.reason)) return transport.abort(record.id, "rst", dialTermination(failure))
       record.tried.push(route.lease.upstream)
     }
   })

@@ -173,6 +173,8 @@ export const make = Effect.fnUntraced(
       const listener = yield* transport.listen(
         {
           address,
+          ipv6Only:
+            address.address === "::" && options.listeners.some(({ address: other }) => isIpv4Twin(address, other)),
           backlog: BACKLOG,
           prerouteMs: options.prerouteMs,
           keepaliveMs: options.connection.keepaliveMs
@@ -205,6 +207,10 @@ export const make = Effect.fnUntraced(
   },
   Effect.annotateLogs({ service: "traffic" })
 )
+
+// Both wildcards of one port can only be had when the IPv6 one leaves IPv4 alone.
+const isIpv4Twin = (address: Endpoint, other: Endpoint): boolean =>
+  other.address === "0.0.0.0" && other.port === address.port && address.port !== 0
 
 const overLimit: Termination = { by: "proxy", phase: "pre-route", cause: "limit" }
 const internal: Termination = { by: "proxy", phase: "pre-route", cause: "internal" }

@@ -20,6 +20,8 @@ export interface Endpoint {
 
 export interface ListenOptions {
   readonly address: Endpoint
+  /** An IPv6 wildcard address takes IPv4 clients too, unless this is set. */
+  readonly ipv6Only: boolean
   /** Connections the kernel holds before they are accepted. */
   readonly backlog: number
   /** How long an accepted connection may wait for its `bridge`, and for the next one when a dial has failed. */

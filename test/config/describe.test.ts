@@ -44,7 +44,7 @@ const examples: Readonly<Record<Field, string>> = {
   overloadLoopDelayMs: "50",
   overloadMemory: "0.000001",
   proxyProtocolOut: "v2",
-  shutdownTimeoutMs: "0.25",
+  shutdownTimeoutMs: "9",
   shutdownPaceMs: "0.1",
   shutdownGraceMs: "5",
   tlsEnabled: "1",

@@ -36,14 +36,24 @@ class Model {
   }
 
   put(name: string, backend: number, now: number): Entry {
-    const oldest = this.entries.keys().next().value
-    if (!this.entries.has(name) && this.entries.size >= this.capacity && oldest !== undefined) {
-      this.entries.delete(oldest)
-      this.evictions++
-    }
+    if (!this.entries.has(name) && this.entries.size >= this.capacity) this.evict(now)
     const entry = { backend, lastUsed: now, open: 0 }
     this.touch(name, entry, now)
     return entry
+  }
+
+  /** The oldest that carries no connection, if it is found soon. */
+  evict(now: number): void {
+    for (let tries = 0; ; tries++) {
+      const [oldest] = this.entries
+      if (oldest === undefined) return
+      if (oldest[1].open > 0 && tries < 16) this.touch(...oldest, now)
+      else {
+        this.entries.delete(oldest[0])
+        this.evictions++
+        return
+      }
+    }
   }
 
   expire(now: number, ttlMs: number): void {

@@ -67,7 +67,6 @@ describe("A1: the TTL", () => {
   it.effect("0 is off: nothing is bound, and there is no collector", () =>
     Effect.gen(function* () {
       const bindings = yield* Bindings
-      assert.isFalse(bindings.enabled)
       assert.isUndefined(bindings.bind(key(1), 0, 1))
       assert.isUndefined(bindings.find(key(1), 0))
       assert.strictEqual(bindings.size(), 0)

@@ -130,20 +130,6 @@ describe("R6: where a tier is full", () => {
     }).pipe(Effect.provide(routing({ spillAt: "soft" })))
   )
 
-  it.effect("the setting changes while connections run", () =>
-    Effect.gen(function* () {
-      const { router, upstreams } = yield* services
-      upstreams.put(backend({ id: "near", region: "sa", softLimit: 1, hardLimit: 100 }))
-      upstreams.put(backend({ id: "far", region: "ap", softLimit: 1, hardLimit: 100 }))
-      const next = (client: number) => chosen(router.route(request(client)))
-      assert.deepStrictEqual([next(1), next(2)], ["near", "near"])
-      upstreams.setSpillAt("soft")
-      assert.strictEqual(next(3), "far")
-      upstreams.setSpillAt("hard")
-      assert.strictEqual(next(4), "near")
-    }).pipe(Effect.provide(routing()))
-  )
-
   it.effect("a thousandfold overload does not send clients away while there is room", () =>
     Effect.gen(function* () {
       const { router, upstreams } = yield* services

@@ -30,7 +30,7 @@ describe("SnapshotFile (T3)", () => {
         assert.deepStrictEqual(yield* use(path, (store) => store.load), { savedAt: 123, rows: rows(count) })
       }
       assert.strictEqual(statSync(path).mode & 0o777, 0o600)
-      assert.isFalse(existsSync(`${path}.new`))
+      assert.isFalse(existsSync(`${path}.${process.pid}.new`))
     }).pipe(Effect.scoped)
   )
 
@@ -66,7 +66,7 @@ describe("SnapshotFile (T3)", () => {
       const path = join(yield* tempDirectory, "table.snapshot")
       yield* use(path, (store) => store.save({ savedAt: 1, rows: rows(2) }))
       // A directory in the way of the file beside it stands for a disk that takes no more.
-      yield* Effect.promise(() => mkdir(`${path}.new`))
+      yield* Effect.promise(() => mkdir(`${path}.${process.pid}.new`))
       const error = yield* Effect.flip(use(path, (store) => store.save({ savedAt: 2, rows: rows(5) })))
       assert.include(error.message, path)
       assert.deepStrictEqual(yield* use(path, (store) => store.load), { savedAt: 1, rows: rows(2) })

@@ -51,7 +51,7 @@ export const make = (options: ModelOptions) => {
   }
 
   const scoreOf = ({ backend, connections }: ModelUpstream, geo: ClientGeo): number =>
-    tierOf(backend, geo) * 100 + Math.min(connections / Math.max(1, backend.softLimit) / backend.weight, 99.999)
+    tierOf(backend, geo) * 100 + Math.min(connections / Math.max(1, backend.softLimit) / backend.weight, 99)
 
   const bindingOf = (request: ModelRequest, now: number): ModelBinding | undefined => {
     const binding = bindings.get(nameOf(request))

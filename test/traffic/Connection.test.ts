@@ -85,9 +85,24 @@ describe("C1: a backend that fails", () => {
 
   it.effect.each([
     ["NoPorts", "limit"],
+    ["Denied", "unreachable"]
+  ] as const)("%s depends on the target: the next one is tried, and no backend is blamed", ([reason, cause]) =>
+    Effect.gen(function* () {
+      const { entries, transport } = yield* trafficRig.withBackends(2)
+      transport.accept()
+      yield* settled
+      transport.dial().fail(reason)
+      yield* settled
+      assert.strictEqual(transport.dials.length, 2)
+      transport.dial().fail(reason)
+      yield* settled
+      assert.deepInclude(entries[0], { end_by: "proxy", end_phase: "dial", end_cause: cause, attempts: 2 })
+    })
+  )
+
+  it.effect.each([
     ["NoFds", "limit"],
-    ["NoMem", "limit"],
-    ["Denied", "internal"]
+    ["NoMem", "limit"]
   ] as const)("%s is the proxy's: never blamed on a backend, never tried again", ([reason, cause]) =>
     Effect.gen(function* () {
       const { entries, load, transport } = yield* trafficRig.withBackends(3)

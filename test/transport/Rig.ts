@@ -70,7 +70,7 @@ export const make = (options: RigOptions = {}): Effect.Effect<Rig, ListenError, 
 
     const address = { address: options.host ?? "127.0.0.1", port: 0 }
     const listener = yield* transport.listen(
-      { address, backlog: 4_096, prerouteMs: options.prerouteMs ?? 10_000, keepaliveMs: 30_000 },
+      { address, ipv6Only: false, backlog: 4_096, prerouteMs: options.prerouteMs ?? 10_000, keepaliveMs: 30_000 },
       {
         onAccept: (batch) => {
           for (const each of batch) {

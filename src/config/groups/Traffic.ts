@@ -126,7 +126,7 @@ export const traffic = {
   shutdownTimeoutMs: define(seconds({ minimum: 0 }), {
     name: "EDGEPROXY_SHUTDOWN_TIMEOUT_SECS",
     default: "30",
-    doc: "How long running connections may go on after the listeners have closed"
+    doc: "From the signal to the moment when connections that still run are closed by force"
   }),
   shutdownPaceMs: define(seconds({ minimum: 0 }), {
     name: "EDGEPROXY_SHUTDOWN_PACE_SECS",

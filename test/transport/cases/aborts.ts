@@ -165,6 +165,33 @@ export const cases: ReadonlyArray<Case> = [
     })
   })),
   {
+    name: "with rst what only waits for the backend: both sides have finished, the client is closed, bytes are left",
+    run: Effect.gen(function* () {
+      const rig = yield* Rig.make()
+      const server = yield* serve({ reading: "stalled" })
+      const client = yield* rig.client()
+      yield* rig.bridge(client.id, server.endpoint)
+      const backend = yield* server.peer(0)
+      yield* backend.finish
+      yield* client.peer.awaitFin
+      // In small pieces, so that some wait in the engine while it still reads the client.
+      const piece = seededBytes(3, 16_384)
+      yield* client.peer
+        .send(piece)
+        .pipe(
+          Effect.andThen(
+            Effect.callback<void>((resume) => void setImmediate(() => setImmediate(() => resume(Effect.void))))
+          ),
+          Effect.repeat({ until: () => (rig.counts(client.id)?.waiting ?? 0) > 0, times: 4_000 })
+        )
+      assert.isAbove(rig.counts(client.id)?.waiting ?? 0, 0)
+      yield* client.peer.finish
+      yield* client.peer.awaitClosed
+      rig.transport.abort(client.id, "rst", killed)
+      assert.strictEqual(Rig.why(yield* rig.end(client.id)), "proxy relay killed")
+    })
+  },
+  {
     name: "nothing under an unknown id",
     run: Effect.gen(function* () {
       const rig = yield* Rig.make()

@@ -18,7 +18,8 @@ const silent: ListenerEvents = {
 
 const listen = Effect.fnUntraced(function* (address: string, port: number) {
   const transport = yield* Transport
-  return yield* transport.listen({ address: { address, port }, backlog: 16, prerouteMs: 1_000, keepaliveMs: 0 }, silent)
+  const options = { ipv6Only: false, backlog: 16, prerouteMs: 1_000, keepaliveMs: 0 }
+  return yield* transport.listen({ address: { address, port }, ...options }, silent)
 })
 
 /** How a connection is closed by the other side, be it while it is still being opened. */

@@ -14,6 +14,32 @@ const near = backend({ id: "near", region: "sa" })
 const far = backend({ id: "far", region: "ap" })
 
 describe("A1, A2: a binding is kept", () => {
+  it.effect("when its backend fails a dial and the next one does too; success elsewhere binds anew", () =>
+    Effect.gen(function* () {
+      const { bindings, router, upstreams } = yield* services
+      upstreams.put(near)
+      const asked = request(1)
+      const open = routed(router.route(asked))
+      router.commit(asked, open)
+      upstreams.put(far)
+
+      const first = routed(router.route(asked))
+      assert.deepInclude(first, { affinity: "hit" })
+      router.fail(first)
+      const again = { ...asked, tried: [first.lease.upstream] }
+      const second = routed(router.route(again))
+      assert.deepStrictEqual([chosen(second), second.affinity], ["far", "rebound"])
+      router.fail(second)
+      assert.strictEqual(bindings.size(), 1)
+      const kept = routed(router.route(asked))
+      assert.deepStrictEqual([chosen(kept), kept.affinity], ["near", "hit"])
+
+      const third = routed(router.route(again))
+      router.commit(again, third)
+      assert.strictEqual(chosen(router.route(asked)), "far")
+    }).pipe(Effect.provide(routing()))
+  )
+
   it.effect("when a better backend appears", () =>
     Effect.gen(function* () {
       const { router, upstreams } = yield* services

@@ -1,0 +1,134 @@
+import * as Effect from "effect/Effect"
+import type { ClientKey } from "../../src/domain/Client.ts"
+import * as BindingTable from "../../src/routing/BindingTable.ts"
+import { figure, type Measure } from "./Measure.ts"
+import { median } from "./statistics.ts"
+
+const ENTRIES = 1_000_000
+const ROUNDS = 3
+const APP = 0
+// As the collector of the proxy does it.
+const GC_SLICE = 2_000
+
+/** Different addresses in no order: an odd factor permutes the 32-bit numbers. */
+const keyOf = (index: number): ClientKey => ({ family: 4, hi: 0, lo: Math.imul(index, 0x9e3779b1) >>> 0 })
+
+interface Memory {
+  readonly rss: number
+  readonly accounted: number
+}
+
+const memory = (): Memory => {
+  globalThis.gc?.()
+  const { external, heapUsed, rss } = process.memoryUsage()
+  return { rss, accounted: heapUsed + external }
+}
+
+/** Nanoseconds for each call of `work`. */
+const perCall = (calls: number, work: (index: number) => void): number => {
+  const before = performance.now()
+  for (let i = 0; i < calls; i++) work(i)
+  return ((performance.now() - before) * 1e6) / calls
+}
+
+/** Processor time of this thread, in milliseconds: what the machine gives to others meanwhile is not in it. */
+const busyMs = (): number => {
+  const { system, user } = process.threadCpuUsage()
+  return (user + system) / 1_000
+}
+
+const longestPutMs = (keys: ReadonlyArray<ClientKey>): number => {
+  const table = BindingTable.make(ENTRIES)
+  let longest = 0
+  let before = busyMs()
+  for (const key of keys) {
+    table.put(key, APP, 1, 0)
+    const after = busyMs()
+    longest = Math.max(longest, after - before)
+    before = after
+  }
+  return longest
+}
+
+const expireAll = (table: BindingTable.BindingTable) => {
+  const slices: Array<number> = []
+  while (table.size() > 0) {
+    const before = busyMs()
+    table.expire(1_000_000, 1_000, GC_SLICE)
+    slices.push(busyMs() - before)
+  }
+  return slices
+}
+
+const measureRound = (keys: ReadonlyArray<ClientKey>, strangers: ReadonlyArray<ClientKey>) => {
+  const before = memory()
+  const table = BindingTable.make(ENTRIES)
+  const put = perCall(keys.length, (i) => table.put(keys[i] ?? keyOf(0), APP, i & 1023, 0))
+  const after = memory()
+  let found = 0
+  const find = perCall(
+    keys.length,
+    (i) => (found += table.find(keys[(i * 7919) % ENTRIES] ?? keyOf(0), APP) >= 0 ? 1 : 0)
+  )
+  const miss = perCall(keys.length, (i) => (found += table.find(strangers[i] ?? keyOf(0), APP) >= 0 ? 1 : 0))
+  if (found !== ENTRIES || table.size() !== ENTRIES) throw new Error(`found ${found} of ${table.size()} bindings`)
+  const touch = perCall(keys.length, (i) => table.touch((i * 7919) % ENTRIES, 1))
+  const slices = expireAll(table)
+  return {
+    put,
+    find,
+    miss,
+    touch,
+    rss: (after.rss - before.rss) / ENTRIES,
+    accounted: (after.accounted - before.accounted) / ENTRIES,
+    longestPut: longestPutMs(keys),
+    expire: slices.reduce((sum, ms) => sum + ms, 0),
+    slice: median(slices),
+    longestSlice: Math.max(...slices)
+  }
+}
+
+const run = Effect.gen(function* () {
+  const keys = Array.from({ length: ENTRIES }, (_, i) => keyOf(i))
+  const strangers = Array.from({ length: ENTRIES }, (_, i) => keyOf(ENTRIES + i))
+  const rounds: Array<ReturnType<typeof measureRound>> = []
+  for (let round = 0; round < ROUNDS; round++) {
+    rounds.push(measureRound(keys, strangers))
+    yield* Effect.yieldNow
+  }
+  type Name = keyof (typeof rounds)[number]
+  const middle = (name: Name): number => median(rounds.map((round) => round[name]))
+  // A pause that is not there in every round was the machine's.
+  const least = (name: Name): number => Math.min(...rounds.map((round) => round[name]))
+  return [
+    {
+      what: "memory of an entry",
+      figures: [
+        figure("heap and buffers", middle("accounted"), "B"),
+        figure("RSS, first round", rounds[0]?.rss ?? 0, "B")
+      ]
+    },
+    {
+      what: "put",
+      figures: [figure("mean", middle("put"), "ns"), figure("longest", least("longestPut"), "ms")]
+    },
+    { what: "find, known", figures: [figure("mean", middle("find"), "ns")] },
+    { what: "find, unknown", figures: [figure("mean", middle("miss"), "ns")] },
+    { what: "touch", figures: [figure("mean", middle("touch"), "ns")] },
+    {
+      what: `expire all, ${GC_SLICE.toLocaleString("en")} a slice`,
+      figures: [
+        figure("all", middle("expire"), "ms"),
+        figure("slice", middle("slice"), "ms"),
+        figure("longest slice", least("longestSlice"), "ms")
+      ]
+    }
+  ]
+})
+
+/** What a million client bindings cost (A3). */
+export const bindings: Measure = {
+  name: "bindings",
+  how: `${ENTRIES.toLocaleString("en")} bindings in the table, keys in random order; medians of ${ROUNDS} rounds; longest: processor time, least of the rounds`,
+  run: () => run
+}

@@ -1,0 +1,24 @@
+import type { Measure } from "./Measure.ts"
+import { compare, type Workload } from "./relay.ts"
+import type { Task } from "./Task.ts"
+
+const ROUNDS = 5
+
+const exchanging = (count: number, parallel: number): Workload => ({
+  what: `${parallel} connection${parallel === 1 ? "" : "s"}`,
+  task: (port): Task => ({ kind: "ping-pong", port, count, parallel }),
+  name: "processor an exchange",
+  unit: "us",
+  figure: ({ cpuMs }) => (cpuMs * 1_000) / (count * parallel),
+  rateUnit: "/s",
+  rate: ({ ms }) => (count * parallel * 1_000) / ms
+})
+
+const warmUp = (port: number): Task => ({ kind: "ping-pong", port, count: 500, parallel: 32 })
+
+/** What a small message and its answer cost the proxy. */
+export const pingPong: Measure = {
+  name: "relay-ping-pong",
+  how: `64 bytes there and back on open connections; measured as relay-connections; medians of ${ROUNDS} interleaved rounds`,
+  run: compare([warmUp], [exchanging(8_000, 1), exchanging(400, 64)], ROUNDS)
+}

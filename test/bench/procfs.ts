@@ -1,0 +1,38 @@
+import { existsSync, readdirSync, readFileSync } from "node:fs"
+
+const CLOCK_TICK_MS = 10
+
+// Kernels without scheduler statistics have the coarser clock ticks only.
+const exact = existsSync("/proc/self/schedstat")
+
+/** Nanoseconds on a processor are the first field. A thread that ends between the listing and this is left out. */
+const threadMs = (task: string): number => {
+  try {
+    return Number(readFileSync(`${task}/schedstat`, "utf8").split(" ")[0]) / 1e6
+  } catch {
+    return 0
+  }
+}
+
+const tickMs = (pid: number): number => {
+  const stat = readFileSync(`/proc/${pid}/stat`, "utf8")
+  // The name before it may hold anything but this.
+  const fields = stat.slice(stat.lastIndexOf(") ") + 2).split(" ")
+  return (Number(fields[11]) + Number(fields[12])) * CLOCK_TICK_MS
+}
+
+/** Processor time that a process has used so far, in user and system mode, all threads, in milliseconds. */
+export const cpuMs = (pid: number): number => {
+  if (!exact) return tickMs(pid)
+  const tasks = readdirSync(`/proc/${pid}/task`)
+  return tasks.reduce((sum, task) => sum + threadMs(`/proc/${pid}/task/${task}`), 0)
+}
+
+/** Memory of the process that is resident and its own, in bytes. */
+export const residentBytes = (pid: number): number => {
+  const kilobytes = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]
+  return Number(kilobytes) * 1_024
+}
+
+/** Without /proc nothing of another process can be measured. */
+export const available = existsSync("/proc/self/stat")

@@ -61,15 +61,14 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
   private termination: Termination | undefined
   private code: string | undefined
 
-  constructor(id: ConnectionId, client: net.Socket, engine: Engine, events: ListenerEvents, prerouteMs: number) {
+  constructor(id: ConnectionId, accepted: net.Socket, engine: Engine, events: ListenerEvents, prerouteMs: number) {
     this.id = id
-    this.client = client
     this.engine = engine
     this.events = events
     this.prerouteMs = prerouteMs
     this.phaseSince = engine.now()
     engine.wheel.wakeAt(this, this.phaseSince + prerouteMs)
-    ownClient(client, this)
+    this.client = ownClient(accepted, this)
   }
 
   dial(options: BridgeOptions, done: DialResult): void {
@@ -119,17 +118,18 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
     this.end("rst", { by: "proxy", phase: "pre-route", cause: "preroute-timeout" })
   }
 
-  clientData(chunk: Buffer): void {
+  clientData(length: number): boolean {
     const { backend } = this
     if (this.phase !== "relaying" || backend === undefined) {
-      this.early.push(chunk)
-      this.earlyBytes += chunk.length
-      if (this.earlyBytes >= EARLY_BYTES) this.client.pause()
-      return
+      this.early.push(Buffer.from(readBuffer.subarray(0, length)))
+      this.earlyBytes += length
+      return this.earlyBytes < EARLY_BYTES
     }
-    this.bytesIn += chunk.length
+    this.bytesIn += length
     this.lastByteAt = this.engine.now()
-    if (!backend.write(chunk)) this.stallBackend()
+    if (writeCopy(backend, readBuffer, length)) return true
+    this.noteBackendStall()
+    return false
   }
 
   clientEnd(): void {
@@ -265,12 +265,12 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
     this.earlyBytes = 0
     let ready = true
     for (const chunk of early) ready = backend.write(chunk)
-    if (!ready) this.stallBackend()
-    else if (this.client.isPaused()) this.client.resume()
+    if (ready) return void this.client.resume()
+    this.client.pause()
+    this.noteBackendStall()
   }
 
-  private stallBackend(): void {
-    this.client.pause()
+  private noteBackendStall(): void {
     if (this.backendStalledAt === 0) this.backendStalledAt = this.engine.now()
     this.lookAfter(this.options?.limits.stallMs ?? 0)
   }

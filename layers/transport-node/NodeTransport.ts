@@ -58,6 +58,7 @@ export const layer: Layer.Layer<Transport> = Layer.effect(
       let pausedFor: string | undefined
       const server = net.createServer({
         allowHalfOpen: true,
+        pauseOnConnect: true,
         noDelay: true,
         keepAlive: options.keepaliveMs > 0,
         keepAliveInitialDelay: options.keepaliveMs

@@ -4,7 +4,8 @@ import { codeOf } from "./errno.ts"
 
 /** What a socket tells its owner; one set of functions serves all sockets, since a dozen closures for each connection are felt. */
 export interface ClientEvents {
-  readonly clientData: (chunk: Buffer) => void
+  /** As for {@link BackendEvents.backendData}. */
+  readonly clientData: (length: number) => boolean
   readonly clientEnd: () => void
   readonly clientError: (code: string) => void
   readonly clientDrain: () => void
@@ -22,7 +23,7 @@ export interface BackendEvents {
 }
 
 /**
- * All backend sockets read into this one buffer; what was read is copied out at once, before the next read can happen. A
+ * All sockets read into this one buffer; what was read is copied out at once, before the next read can happen. A
  * buffer of its own for each connection would cost 64 kB of memory each, and handing the shared one to `write` corrupts:
  * a write that the kernel does not take at once keeps pointing at it.
  */
@@ -32,9 +33,6 @@ const owner = Symbol("owner")
 
 type Owned<Events> = net.Socket & { [owner]?: Events }
 
-function onClientData(this: Owned<ClientEvents>, chunk: Buffer): void {
-  this[owner]?.clientData(chunk)
-}
 function onClientEnd(this: Owned<ClientEvents>): void {
   this[owner]?.clientEnd()
 }
@@ -48,15 +46,27 @@ function onClientClose(this: Owned<ClientEvents>): void {
   this[owner]?.clientClose()
 }
 
-/** Makes an accepted socket tell its owner; it is read from now on. */
-export const ownClient = (socket: net.Socket, events: ClientEvents): void => {
-  const owned: Owned<ClientEvents> = socket
-  owned[owner] = events
-  socket.on("data", onClientData)
+/**
+ * Makes an accepted socket tell its owner; it is read from now on. `net.Server` can't be told to accept sockets that read
+ * into a given buffer, and those it makes take a fresh one of 64 kB for every read, which is the garbage collector's
+ * undoing. So the connection is moved over to a socket of our own kind, by a handle that Node has but does not document;
+ * what has none (any more) is left as it is.
+ */
+export const ownClient = (accepted: net.Socket, events: ClientEvents): net.Socket => {
+  const { _handle: handle } = accepted as unknown as { _handle: object | null }
+  Object.assign(accepted, { _handle: null })
+  const options = {
+    handle,
+    allowHalfOpen: true,
+    onread: { buffer: readBuffer, callback: (length: number) => events.clientData(length) }
+  }
+  const socket: Owned<ClientEvents> = new net.Socket(options as net.SocketConstructorOpts)
+  socket[owner] = events
   socket.on("end", onClientEnd)
   socket.on("error", onClientError)
   socket.on("drain", onClientDrain)
   socket.on("close", onClientClose)
+  return socket.resume()
 }
 
 function onBackendConnect(this: Owned<BackendEvents>): void {

@@ -1,7 +1,17 @@
-/** What can wait in a wheel; the field belongs to the wheel. */
+/** What can wait in a wheel; the fields belong to the wheel. */
 export interface Waiting {
   /** The tick it is due at; 0 when it is in no wheel. */
   dueTick: number
+  place?: Place | undefined
+}
+
+/**
+ * Its place in a slot. An item that waits no more leaves an empty place behind, and not itself: slots come round only after
+ * many seconds, and a thousand ended connections a second would be kept from the garbage collector until then.
+ */
+interface Place {
+  item: Waiting | undefined
+  readonly tick: number
 }
 
 /**
@@ -20,35 +30,43 @@ export interface DeadlineWheel<A extends Waiting> {
 const SLOTS = 512
 
 export const make = <A extends Waiting>(tickMs: number, start: number): DeadlineWheel<A> => {
-  const slots: Array<Array<A>> = Array.from({ length: SLOTS }, () => [])
+  const slots: Array<Array<Place>> = Array.from({ length: SLOTS }, () => [])
   // Ticks count from 1, so that 0 can mean "not waiting".
   const tickOf = (ms: number): number => Math.floor((ms - start) / tickMs) + 1
   let current = tickOf(start)
+
+  const leave = (item: Waiting): void => {
+    if (item.place !== undefined) item.place.item = undefined
+    item.place = undefined
+    item.dueTick = 0
+  }
 
   return {
     wakeAt: (item, at) => {
       const tick = Math.max(tickOf(at) + 1, current + 1)
       if (item.dueTick !== 0 && item.dueTick <= tick) return
+      leave(item)
+      const place: Place = { item, tick }
+      item.place = place
       item.dueTick = tick
-      slots[tick % SLOTS]?.push(item)
+      slots[tick % SLOTS]?.push(place)
     },
-    cancel: (item) => {
-      // Its place in the slot is stale from now on and is dropped when the slot comes round.
-      item.dueTick = 0
-    },
+    cancel: leave,
     advance: (now, due) => {
       const target = tickOf(now)
       while (current < target) {
         current++
         const slot = current % SLOTS
-        const items = slots[slot] ?? []
+        const places = slots[slot] ?? []
         slots[slot] = []
-        for (const item of items) {
-          if (item.dueTick === current) {
-            item.dueTick = 0
-            due(item)
-          } else if (item.dueTick > current && item.dueTick % SLOTS === slot) {
-            slots[slot]?.push(item)
+        for (const place of places) {
+          const { item } = place
+          if (item === undefined) continue
+          if (place.tick > current) slots[slot]?.push(place)
+          else {
+            leave(item)
+            // Only items of type A are ever put in.
+            due(item as A)
           }
         }
       }

@@ -8,10 +8,13 @@ import { end } from "./Program.ts"
 import { kinds, type Proxy, type ProxyKind } from "./proxies.ts"
 import type { Answer, Task } from "./Task.ts"
 
-/** What a task has cost the proxy that it went through. */
+/** What a task has cost the proxy that it went through, in milliseconds. */
 export interface Cost {
-  /** Processor time, in milliseconds. */
+  /** Processor time. */
   readonly cpuMs: number
+  /** What of it was not spent in the kernel; coarse. */
+  readonly userMs: number
+  /** How long it took. */
   readonly ms: number
 }
 
@@ -47,7 +50,7 @@ const nextMessage = (child: ChildProcess): Effect.Effect<unknown> =>
 
 export const makeRig = Effect.fnUntraced(function* (options: BenchOptions) {
   const all = kinds(options.program)
-  const reasons = new Map(all.map((kind) => [kind, kind.missing()]))
+  const reasons = new Map(all.map((kind) => [kind, procfs.available ? kind.missing() : "no /proc on this system"]))
   const present = all.filter((kind) => reasons.get(kind) === undefined)
 
   const sink = yield* forked("./sink.ts", [String(present.length)])
@@ -68,10 +71,10 @@ export const makeRig = Effect.fnUntraced(function* (options: BenchOptions) {
     target: (kind) => ports[present.indexOf(kind)] ?? 0,
     perform,
     cost: Effect.fnUntraced(function* (proxy: Proxy, task: Task) {
-      const before = procfs.cpuMs(proxy.pid)
+      const before = { cpu: procfs.cpuMs(proxy.pid), user: procfs.userMs(proxy.pid) }
       const ms = yield* perform(task)
       yield* Effect.sleep(SETTLE_MS)
-      return { cpuMs: procfs.cpuMs(proxy.pid) - before, ms }
+      return { cpuMs: procfs.cpuMs(proxy.pid) - before.cpu, userMs: procfs.userMs(proxy.pid) - before.user, ms }
     })
   }
   return rig

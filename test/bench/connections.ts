@@ -1,20 +1,17 @@
 import type { Measure } from "./Measure.ts"
-import { compare, type Workload } from "./relay.ts"
+import { compare, perPiece, type Workload } from "./relay.ts"
 import type { Task } from "./Task.ts"
 
 const ROUNDS = 5
 
 const opening = (count: number, parallel: number): Workload => ({
   what: `${parallel} at a time`,
-  task: (port): Task => ({ kind: "connections", port, count, parallel }),
-  name: "processor a connection",
-  unit: "us",
-  figure: ({ cpuMs }) => (cpuMs * 1_000) / count,
-  rateUnit: "/s",
-  rate: ({ ms }) => (count * 1_000) / ms
+  task: (port) => ({ kind: "connections", port, count, parallel }),
+  ...perPiece("a connection", count)
 })
 
-const warmUp = (port: number): Task => ({ kind: "connections", port, count: 4_000, parallel: 64 })
+// Compilers and heap of a Node proxy need this many before they are at rest.
+const warmUp = (port: number): Task => ({ kind: "connections", port, count: 12_000, parallel: 64 })
 
 /** What a connection costs the proxy. */
 export const connections: Measure = {

@@ -1,9 +1,9 @@
 import * as Effect from "effect/Effect"
-import { note, rowsOf } from "./Comparison.ts"
+import { rowsOf } from "./Comparison.ts"
 import type { BenchOptions, Measure } from "./Measure.ts"
 import * as procfs from "./procfs.ts"
-import { makeRig } from "./Rig.ts"
 import { startProxy } from "./proxies.ts"
+import { makeRig } from "./Rig.ts"
 import { turned } from "./statistics.ts"
 
 const ROUNDS = 3
@@ -32,10 +32,11 @@ const run = Effect.fnUntraced(function* (options: BenchOptions) {
           return after - before
         })
       )
-      note(samples, kind.name, bytes / CONNECTIONS / 1_024)
+      samples.get(kind.name)?.push(bytes)
     }
   }
-  return [...rowsOf({ what: "idle", name: "memory a connection", unit: "kB", samples }), ...rig.missing]
+  const compared = { name: "memory a connection", unit: "kB", of: (bytes: number) => bytes / CONNECTIONS / 1_024 }
+  return [...rowsOf({ what: "idle", compared, samples }), ...rig.missing]
 })
 
 /** What a connection costs that is only there. */

@@ -1,17 +1,13 @@
 import type { Measure } from "./Measure.ts"
-import { compare, type Workload } from "./relay.ts"
+import { compare, perPiece, type Workload } from "./relay.ts"
 import type { Task } from "./Task.ts"
 
 const ROUNDS = 5
 
 const exchanging = (count: number, parallel: number): Workload => ({
-  what: `${parallel} connection${parallel === 1 ? "" : "s"}`,
-  task: (port): Task => ({ kind: "ping-pong", port, count, parallel }),
-  name: "processor an exchange",
-  unit: "us",
-  figure: ({ cpuMs }) => (cpuMs * 1_000) / (count * parallel),
-  rateUnit: "/s",
-  rate: ({ ms }) => (count * parallel * 1_000) / ms
+  what: parallel === 1 ? "1 connection" : `${parallel} connections`,
+  task: (port) => ({ kind: "ping-pong", port, count, parallel }),
+  ...perPiece("an exchange", count * parallel)
 })
 
 const warmUp = (port: number): Task => ({ kind: "ping-pong", port, count: 500, parallel: 32 })

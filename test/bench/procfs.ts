@@ -14,16 +14,22 @@ const threadMs = (task: string): number => {
   }
 }
 
-const tickMs = (pid: number): number => {
+const tickedMs = (pid: number): { readonly user: number; readonly system: number } => {
   const stat = readFileSync(`/proc/${pid}/stat`, "utf8")
   // The name before it may hold anything but this.
   const fields = stat.slice(stat.lastIndexOf(") ") + 2).split(" ")
-  return (Number(fields[11]) + Number(fields[12])) * CLOCK_TICK_MS
+  return { user: Number(fields[11]) * CLOCK_TICK_MS, system: Number(fields[12]) * CLOCK_TICK_MS }
 }
+
+/** Processor time that a process has used in user mode so far, in milliseconds; as coarse as the kernel's clock ticks. */
+export const userMs = (pid: number): number => tickedMs(pid).user
 
 /** Processor time that a process has used so far, in user and system mode, all threads, in milliseconds. */
 export const cpuMs = (pid: number): number => {
-  if (!exact) return tickMs(pid)
+  if (!exact) {
+    const { system, user } = tickedMs(pid)
+    return user + system
+  }
   const tasks = readdirSync(`/proc/${pid}/task`)
   return tasks.reduce((sum, task) => sum + threadMs(`/proc/${pid}/task/${task}`), 0)
 }

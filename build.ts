@@ -1,11 +1,11 @@
 import { build } from "esbuild"
-import { chmod, copyFile, mkdir, rm } from "node:fs/promises"
+import { chmod, copyFile, cp, mkdir, rm, stat } from "node:fs/promises"
 import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
 
 /**
- * Bundles the program into `dist`: one start file, the code it loads, the mock backend as a program of its own, and the
- * embedded GeoIP database with its licence beside them. Nothing else is needed at run time.
+ * Bundles the program into `dist`: one start file, the code it loads, the mock backend as a program of its own, and beside
+ * them the embedded GeoIP database with its licence and the addon of the splice engine. Nothing else is needed at run time.
  */
 const out = "dist"
 await rm(out, { recursive: true, force: true })
@@ -14,8 +14,12 @@ await mkdir(out, { recursive: true })
 await build({
   entryPoints: {
     edgeproxy: "layers/edgeproxy.ts",
-    "mock-backend": "layers/demo/mock-backend.ts"
+    "mock-backend": "layers/demo/mock-backend.ts",
+    // Beside the chunks, one of which starts it.
+    "chunks/data-plane": "layers/transport-splice/thread.ts"
   },
+  // A native addon: copied as it is.
+  external: ["koffi"],
   outdir: out,
   bundle: true,
   splitting: true,
@@ -34,7 +38,17 @@ await build({
 })
 await chmod(join(out, "edgeproxy.js"), 0o755)
 
-const geolite = dirname(createRequire(import.meta.url).resolve("@ip-location-db/geolite2-country-mmdb/package.json"))
+const require = createRequire(import.meta.url)
+
+// What the addon's package needs at run time, with the binaries for this system that npm has chosen.
+const koffi = dirname(require.resolve("koffi"))
+await cp(koffi, join(out, "node_modules/koffi"), {
+  recursive: true,
+  filter: async (path) => /\.(js|json|txt)$/.test(path) || (await stat(path)).isDirectory()
+})
+await cp(join(koffi, "../@koromix"), join(out, "node_modules/@koromix"), { recursive: true })
+
+const geolite = dirname(require.resolve("@ip-location-db/geolite2-country-mmdb/package.json"))
 for (const file of ["geolite2-country.mmdb", "GEOLITE2_LICENSE", "GEOLITE2_EULA"]) {
   await copyFile(join(geolite, file), join(out, file))
 }

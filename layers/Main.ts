@@ -1,4 +1,3 @@
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Supervisor } from "../src/actor/Supervisor.ts"
@@ -11,19 +10,13 @@ import { Upstreams } from "../src/routing/Upstreams.ts"
 import { Admission, connectionLimit } from "../src/traffic/Admission.ts"
 import { Connections } from "../src/traffic/Connections.ts"
 import { Traffic } from "../src/traffic/Traffic.ts"
+import { TrafficCounters } from "../src/traffic/TrafficCounters.ts"
 import { Host } from "./host/Host.ts"
 import * as Logs from "./log/Logs.ts"
 import * as MaxMindGeo from "./maxmind/MaxMindGeo.ts"
 import * as SnapshotFile from "./snapshot/SnapshotFile.ts"
 import * as SqliteSource from "./sqlite/SqliteSource.ts"
-import * as NodeTransport from "./transport-node/NodeTransport.ts"
-
-/** An engine that was asked for by name and can't be had is an error; `auto` takes what there is. */
-export class NoSpliceError extends Data.TaggedError("NoSpliceError") {
-  override get message(): string {
-    return "EDGEPROXY_TRANSPORT=splice: this release has the node transport only; use auto or node"
-  }
-}
+import { chooseTransport } from "./transport.ts"
 
 /**
  * The whole program as one layer, from the outside in. Each part is ended before the parts it stands on: ending the traffic
@@ -33,8 +26,8 @@ export const Main = Layer.unwrap(
   Effect.gen(function* () {
     const config = yield* EdgeConfig
     const { fdLimit } = yield* Host
-    const limit = yield* connectionLimit(config.maxConnections, fdLimit)
-    if (config.transport === "splice") return yield* new NoSpliceError()
+    const transport = yield* chooseTransport(config, fdLimit)
+    const limit = yield* connectionLimit(config.maxConnections, fdLimit - transport.ownFds)
 
     const snapshots =
       config.snapshotPath === undefined ? TableSnapshotStore.layerOff : SnapshotFile.layer(config.snapshotPath)
@@ -92,11 +85,23 @@ export const Main = Layer.unwrap(
       }
     })
 
+    // Loaded only when it is wanted: HTTP would cost every start.
+    const metrics = config.metricsEnabled
+      ? Layer.unwrap(
+          Effect.map(
+            Effect.promise(() => import("./metrics.ts")),
+            ({ MetricsEndpoint }) => MetricsEndpoint
+          )
+        )
+      : Layer.empty
+
     return traffic.pipe(
+      Layer.provide(metrics),
+      Layer.provide(TrafficCounters.layer),
       Layer.provide([
         routing,
         geo,
-        NodeTransport.layer,
+        transport.layer(limit),
         Connections.layer,
         Admission.layer(limit),
         Logs.accessLog(config.accessLog)

@@ -11,8 +11,9 @@ import * as Shutdown from "../src/traffic/Shutdown.ts"
 import { loadEnvironment } from "./config/environment.ts"
 import { Host } from "./host/Host.ts"
 import * as Logs from "./log/Logs.ts"
-import { Main, NoSpliceError } from "./Main.ts"
+import { Main } from "./Main.ts"
 import { GeoError } from "./maxmind/MaxMindGeo.ts"
+import { NoSpliceError } from "./transport.ts"
 
 /** The configuration is wrong (EX_USAGE of sysexits.h). */
 export const EXIT_CONFIG = 64

@@ -2,16 +2,18 @@ import type * as net from "node:net"
 import type { Termination } from "../../src/domain/Termination.ts"
 import type { DeadlineWheel, Waiting } from "../../src/traffic/DeadlineWheel.ts"
 import { relayDeadline, type RelayTimes } from "../../src/traffic/relayDeadline.ts"
-import type {
-  BridgeOptions,
-  Bridged,
-  ConnectionId,
-  DialError,
-  ListenerEvents,
-  LiveCounts
+import { type Enough, MAX_PREREAD, type Preread, prereads } from "../../src/traffic/Preread.ts"
+import {
+  type BridgeOptions,
+  type Bridged,
+  type ConnectionId,
+  type DialError,
+  type ListenerEvents,
+  type LiveCounts,
+  PrereadError
 } from "../../src/traffic/Transport.ts"
 import { closeInOrder, finish, reset } from "./closing.ts"
-import { dialError, gone, relayCause } from "./errno.ts"
+import { dialError, gone, relayCause } from "../../src/traffic/errno.ts"
 import { writeCopy } from "./writeCopy.ts"
 import { type BackendEvents, type ClientEvents, dialBackend, ownClient, readBuffer } from "./OwnedSocket.ts"
 
@@ -26,6 +28,13 @@ export interface Engine {
 const EARLY_BYTES = 65_536
 
 type DialResult = (result: Bridged | DialError) => void
+
+/** Somebody who waits for the first bytes. */
+interface Prereading {
+  readonly enough: Enough
+  readonly max: number
+  readonly done: (result: Uint8Array | PrereadError) => void
+}
 
 /**
  * One accepted connection: waiting for its backend, dialling, relaying, closed. The client is read from the start, since
@@ -48,6 +57,7 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
   private phase: "waiting" | "dialling" | "relaying" | "closed" = "waiting"
   private phaseSince: number
   private dialled: DialResult | undefined
+  private prereading: Prereading | undefined
   private options: BridgeOptions | undefined
   private early: Array<Buffer> = []
   private earlyBytes = 0
@@ -79,6 +89,24 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
     this.backend = dialBackend(options, this)
   }
 
+  preread(question: Preread, max: number, done: Prereading["done"]): void {
+    if (this.phase !== "waiting" || this.termination !== undefined) return done(new PrereadError({ reason: "Gone" }))
+    this.prereading = { enough: prereads[question], max: Math.min(max, MAX_PREREAD), done }
+    this.lookAtEarly()
+  }
+
+  cancelPreread(): void {
+    this.prereading = undefined
+  }
+
+  consume(bytes: number): void {
+    if (this.phase !== "waiting") return
+    const rest = Buffer.concat(this.early).subarray(bytes)
+    this.early = rest.length === 0 ? [] : [Buffer.from(rest)]
+    this.earlyBytes = rest.length
+    this.client.resume()
+  }
+
   /** Gives the dial up; the client waits for another. */
   cancelDial(): void {
     if (this.phase !== "dialling") return
@@ -98,12 +126,14 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
     if (this.phase === "closed" || this.termination !== undefined) return
     this.termination = why
     this.code = code
-    const { dialled } = this
+    const { dialled, prereading } = this
     this.dialled = undefined
+    this.prereading = undefined
     this.dropBackend(how)
     if (how === "rst") reset(this.client)
     else closeInOrder(this.client)
     dialled?.(gone())
+    prereading?.done(new PrereadError({ reason: why.cause === "preroute-timeout" ? "Deadline" : "Gone" }))
     // Its client may have closed long ago, while bytes for the backend were still waiting.
     this.settle()
   }
@@ -123,6 +153,7 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
     if (this.phase !== "relaying" || backend === undefined) {
       this.early.push(Buffer.from(readBuffer.subarray(0, length)))
       this.earlyBytes += length
+      this.lookAtEarly()
       return this.earlyBytes < EARLY_BYTES
     }
     this.bytesIn += length
@@ -135,7 +166,7 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
   clientEnd(): void {
     this.clientFinished = true
     this.firstFinisher ??= "client"
-    if (this.phase !== "relaying") return
+    if (this.phase !== "relaying") return this.lookAtEarly()
     this.noteFinish()
     if (this.backend !== undefined) finish(this.backend)
   }
@@ -165,6 +196,8 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
     this.phaseSince = now
     this.startedAt = now
     this.lastByteAt = now
+    const { prelude } = this.options ?? {}
+    if (prelude !== undefined && prelude.length > 0) backend.write(prelude)
     this.flushEarly(backend)
     if (this.clientFinished) {
       this.noteFinish()
@@ -255,6 +288,17 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
     if (this.phase !== "relaying") backend.destroy()
     else if (how === "rst") reset(backend)
     else closeInOrder(backend)
+  }
+
+  private lookAtEarly(): void {
+    const { prereading } = this
+    if (prereading === undefined) return
+    const bytes = Buffer.concat(this.early).subarray(0, prereading.max)
+    const verdict = prereading.enough(bytes, this.clientFinished)
+    if (verdict === "more" && bytes.length < prereading.max) return
+    this.prereading = undefined
+    const failed = verdict === "more" ? "TooLong" : verdict === "malformed" ? "Malformed" : undefined
+    prereading.done(failed === undefined ? bytes : new PrereadError({ reason: failed }))
   }
 
   private flushEarly(backend: net.Socket): void {

@@ -11,9 +11,10 @@ import {
   type Listener,
   type ListenerEvents,
   type ListenOptions,
+  PrereadError,
   Transport
 } from "../../src/traffic/Transport.ts"
-import { codeOf, gone, listenError } from "./errno.ts"
+import { codeOf, gone, listenError } from "../../src/traffic/errno.ts"
 import { type Engine, NodeConnection } from "./NodeConnection.ts"
 
 const TICK_MS = 50
@@ -133,6 +134,16 @@ export const layer: Layer.Layer<Transport> = Layer.effect(
           })
           return Effect.sync(() => connection.cancelDial())
         }),
+      preread: (id, question, max) =>
+        Effect.callback((resume) => {
+          const connection = connections.get(id)
+          if (connection === undefined) return resume(Effect.fail(new PrereadError({ reason: "Gone" })))
+          connection.preread(question, max, (result) => {
+            resume(result instanceof PrereadError ? Effect.fail(result) : Effect.succeed(result))
+          })
+          return Effect.sync(() => connection.cancelPreread())
+        }),
+      consume: (id, bytes) => connections.get(id)?.consume(bytes),
       counts: (id, out) => {
         const connection = connections.get(id)
         connection?.counts(out)
@@ -143,6 +154,10 @@ export const layer: Layer.Layer<Transport> = Layer.effect(
         connections: connections.size,
         listeners,
         fds: listeners + 2 * connections.size,
+        threads: 0,
+        threadsLost: 0,
+        pipes: 0,
+        heldBytes: 0,
         resetWhilePaused
       })
     })

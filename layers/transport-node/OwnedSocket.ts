@@ -1,6 +1,6 @@
 import * as net from "node:net"
 import type { BridgeOptions } from "../../src/traffic/Transport.ts"
-import { codeOf } from "./errno.ts"
+import { codeOf } from "../../src/traffic/errno.ts"
 
 /** What a socket tells its owner; one set of functions serves all sockets, since a dozen closures for each connection are felt. */
 export interface ClientEvents {

@@ -8,42 +8,51 @@ export interface Termination {
   readonly cause: Cause
 }
 
-export type TerminatedBy = "client" | "backend" | "proxy"
+export const terminators = ["client", "backend", "proxy"] as const
+
+export type TerminatedBy = (typeof terminators)[number]
 
 /** Where in its life the connection was: before routing, choosing, dialling, carrying bytes, or being drained. */
-export type Phase = "pre-route" | "route" | "dial" | "relay" | "drain"
+export const phases = ["pre-route", "route", "dial", "relay", "drain"] as const
 
-export type Cause =
+export type Phase = (typeof phases)[number]
+
+export const causes = [
   // Both sides finished in order; `by` is the side that finished first.
-  | "fin"
+  "fin",
   // One side reset.
-  | "rst"
+  "rst",
   // The backend's kernel refused the dial.
-  | "refused"
+  "refused",
   // No answer to the dial within the connect timeout.
-  | "connect-timeout"
+  "connect-timeout",
   // No route to the backend, or its host or network said so.
-  | "unreachable"
+  "unreachable",
   // Accept to routed took too long.
-  | "preroute-timeout"
+  "preroute-timeout",
   // No byte either way (C3).
-  | "idle-timeout"
+  "idle-timeout",
   // One side had finished and the other stayed silent.
-  | "fin-timeout"
+  "fin-timeout",
   // Bytes waited and the receiver took none.
-  | "stall-timeout"
+  "stall-timeout",
   // Keepalive or retransmission found the peer gone.
-  | "peer-lost"
-  | "max-age"
+  "peer-lost",
+  "max-age",
   // The proxy's own limit: connections, file descriptors, ports, memory.
-  | "limit"
+  "limit",
   // No eligible backend at all.
-  | "no-backend"
+  "no-backend",
   // Eligible ones, all at their hard limit.
-  | "no-capacity"
+  "no-capacity",
   // The drain deadline came.
-  | "forced"
+  "forced",
   // An operator ended it.
-  | "killed"
+  "killed",
+  // The thread that carried it died.
+  "engine-lost",
   // A fault of the proxy itself; the log has it.
-  | "internal"
+  "internal"
+] as const
+
+export type Cause = (typeof causes)[number]

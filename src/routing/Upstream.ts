@@ -16,6 +16,8 @@ export interface Upstream {
   listed: boolean
   live: number
   reserved: number
+  /** Its row of counters; the bin once nothing refers to the record any more. */
+  row: number
   places: Array<Place>
 }
 

@@ -3,6 +3,8 @@ import * as Layer from "effect/Layer"
 import type { Backend } from "../domain/Backend.ts"
 import { hashText } from "../domain/Hash.ts"
 import { loadOf } from "../domain/Score.ts"
+import { BIN } from "../observe/Tallies.ts"
+import * as BackendCounters from "./BackendCounters.ts"
 import * as ChoiceTree from "./ChoiceTree.ts"
 import { connectionsOf, hasRoom, takesNewClients, type Upstream } from "./Upstream.ts"
 
@@ -34,7 +36,9 @@ export class Upstreams extends Context.Service<
     readonly pool: (app: string | undefined) => Pool | undefined
     /** To be called after any change of an upstream's counts. */
     readonly refresh: (upstream: Upstream) => void
+    /** Those in the table, and those that have left it while connections run on them. */
     readonly all: () => Iterable<Upstream>
+    readonly counters: BackendCounters.BackendCounters
   }
 >()("edgeproxy/routing/Upstreams") {
   static readonly layer = (options: { readonly spillAt: "hard" | "soft" }): Layer.Layer<Upstreams> =>
@@ -58,6 +62,7 @@ export const make = (options: { readonly spillAt: "hard" | "soft" }): Upstreams[
   const bySeq = new Map<number, Upstream>()
   const everyApp = makePool()
   const byApp = new Map<string, Pool>()
+  const counters = BackendCounters.make()
 
   const loadNow = (upstream: Upstream): number => {
     if (!takesNewClients(upstream) || !hasRoom(upstream)) return Infinity
@@ -76,6 +81,8 @@ export const make = (options: { readonly spillAt: "hard" | "soft" }): Upstreams[
   const forget = (upstream: Upstream): void => {
     bySeq.delete(upstream.seq)
     if (byId.get(upstream.backend.id) === upstream) byId.delete(upstream.backend.id)
+    counters.free(upstream.row)
+    upstream.row = BIN
   }
 
   const poolsOf = (backend: Backend): ReadonlyArray<Pool> => {
@@ -120,7 +127,8 @@ export const make = (options: { readonly spillAt: "hard" | "soft" }): Upstreams[
         const hash = hashText(backend.id)
         // In front, since two texts of one hash have one hash with the same ending too.
         const salt = hashText(`#${backend.id}`)
-        const upstream: Upstream = { seq, hash, salt, backend, listed: true, live: 0, reserved: 0, places: [] }
+        const row = counters.allocate()
+        const upstream: Upstream = { seq, hash, salt, backend, listed: true, live: 0, reserved: 0, row, places: [] }
         byId.set(backend.id, upstream)
         bySeq.set(seq, upstream)
         place(upstream)
@@ -153,7 +161,8 @@ export const make = (options: { readonly spillAt: "hard" | "soft" }): Upstreams[
     bySeq: (seq) => bySeq.get(seq),
     pool: (app) => (app === undefined ? everyApp : byApp.get(app)),
     refresh,
-    all: () => byId.values()
+    all: () => byId.values(),
+    counters
   }
 }
 

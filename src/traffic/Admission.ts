@@ -15,6 +15,8 @@ export class Admission extends Context.Service<
     readonly enter: () => boolean
     readonly leave: () => void
     readonly active: () => number
+    /** At the limit, and accepting nobody until there is room. */
+    readonly paused: () => boolean
     readonly attach: (listener: Listener) => void
   }
 >()("edgeproxy/traffic/Admission") {
@@ -43,6 +45,7 @@ export const make = (limit: number): Admission["Service"] => {
       for (const listener of listeners) listener.resume()
     },
     active: () => active,
+    paused: () => paused,
     attach: (listener) => {
       listeners.push(listener)
       if (paused) listener.pause("limit")

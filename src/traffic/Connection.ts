@@ -1,8 +1,10 @@
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import type { Cause, Termination } from "../domain/Termination.ts"
+import { monotonicMs } from "../actor/Monotonic.ts"
 import { Router } from "../routing/Router.ts"
 import { type ConnectionRecord } from "./Connections.ts"
+import { TrafficCounters } from "./TrafficCounters.ts"
 import { type BridgeOptions, type DialError, Transport } from "./Transport.ts"
 
 export interface ConnectionOptions {
@@ -43,6 +45,8 @@ export const dialTermination = (error: DialError): Termination => ({
 export const make = Effect.fnUntraced(function* (options: ConnectionOptions) {
   const router = yield* Router
   const transport = yield* Transport
+  const counters = yield* TrafficCounters
+  const now = yield* monotonicMs
 
   const serve = Effect.fnUntraced(function* (record: ConnectionRecord, failed?: DialError) {
     let failure = failed
@@ -65,17 +69,20 @@ export const make = Effect.fnUntraced(function* (options: ConnectionOptions) {
         }),
         { onFailure: (error) => error, onSuccess: (bridged) => bridged }
       )
+      const bridged = !("reason" in result)
+      if (bridged) counters.connected(record, route, result.connectUs, now() - record.acceptedAt)
       // Its end came first: the lease is back already.
       if (record.ended) return
-      if (!("reason" in result)) {
+      if (bridged) {
         record.connectUs = result.connectUs
         return router.commit(record, route)
       }
       failure = result
+      counters.dialFailed(route.lease.upstream, failure)
       router.fail(route)
       if (failure.source === "client") return
       if (exhausted.has(failure.reason)) return transport.abort(record.id, "rst", dialTermination(failure))
-      record.tried.push(route.lease.upstream)
+      record.tried = [...record.tried, route.lease.upstream]
     }
   })
   return { serve }

@@ -6,6 +6,7 @@ import type { Client } from "../domain/Client.ts"
 import type { ClientGeo } from "../domain/Score.ts"
 import type { Route } from "../routing/Router.ts"
 import type { Upstream } from "../routing/Upstream.ts"
+import type { ListenerCounters } from "./ListenerCounters.ts"
 import type { ConnectionId } from "./Transport.ts"
 
 /** All there is of a connection while bytes flow: one flat record. Times are monotonic milliseconds. */
@@ -15,17 +16,25 @@ export interface ConnectionRecord {
   readonly clientPort: number
   readonly geo: ClientGeo
   readonly app: string | undefined
-  /** The address of its listener. */
-  readonly listener: string
+  readonly listener: ListenerCounters
   readonly acceptedAt: number
   /** The last one, also when it has been given back. */
   route: Route | undefined
   attempts: number
   connectUs: number | undefined
+  /**
+   * Bytes of this connection that its counters have already. Undefined before the first, so that V8 keeps the field in
+   * place: one that has begun as a number becomes an object of its own with the first connection beyond 2 GiB.
+   */
+  countedIn: number | undefined
+  countedOut: number | undefined
   /** Backends that have failed this connection. */
-  readonly tried: Array<Upstream>
+  tried: ReadonlyArray<Upstream>
   ended: boolean
 }
+
+/** Most connections have none: they share this. */
+export const noneTried: ReadonlyArray<Upstream> = []
 
 /** Every connection between accept and end. */
 export class Connections extends Context.Service<

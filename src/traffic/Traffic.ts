@@ -16,9 +16,11 @@ import { RoutingTable } from "../routing/RoutingTable.ts"
 import { accessEntry } from "./accessEntry.ts"
 import { Admission } from "./Admission.ts"
 import * as Connection from "./Connection.ts"
-import { type ConnectionRecord, Connections } from "./Connections.ts"
+import { type ConnectionRecord, Connections, noneTried } from "./Connections.ts"
 import { drain, type DrainOptions } from "./Drain.ts"
+import type { ListenerCounters } from "./ListenerCounters.ts"
 import type { Shutdown } from "./Shutdown.ts"
+import { TrafficCounters } from "./TrafficCounters.ts"
 import {
   type Accepted,
   type DialError,
@@ -62,7 +64,7 @@ export class Traffic extends Context.Service<
   ): Layer.Layer<
     Traffic,
     ListenError,
-    AccessLog | Admission | Connections | GeoResolver | Router | RoutingTable | Shutdown | Transport
+    AccessLog | Admission | Connections | GeoResolver | Router | RoutingTable | Shutdown | TrafficCounters | Transport
   > => Layer.effect(Traffic, make(options))
 }
 
@@ -75,6 +77,7 @@ export const make = Effect.fnUntraced(
     const router = yield* Router
     const geo = yield* GeoResolver
     const log = yield* AccessLog
+    const counters = yield* TrafficCounters
     const wall = yield* Clock.clockWith(Effect.succeed)
     const now = yield* monotonicMs
     const bootId = wall.currentTimeMillisUnsafe().toString(36)
@@ -105,14 +108,16 @@ export const make = Effect.fnUntraced(
       )
     }
 
-    const onAccept = (app: string | undefined, listener: string, accepted: Accepted): void => {
+    const onAccept = (listener: ListenerCounters, accepted: Accepted): void => {
       if (!admission.enter()) {
+        counters.rejected("limit", 1)
         noteRefused("limit", 1)
         return transport.abort(accepted.id, "rst", overLimit)
       }
       const client = clientFromText(accepted.remote.address)
       if (client === undefined) {
         admission.leave()
+        counters.rejected("no-address", 1)
         return transport.abort(accepted.id, "rst", internal)
       }
       const record: ConnectionRecord = {
@@ -120,16 +125,19 @@ export const make = Effect.fnUntraced(
         client,
         clientPort: accepted.remote.port,
         geo: geo.resolve(client),
-        app,
+        app: listener.app,
         listener,
         acceptedAt: now(),
         route: undefined,
         attempts: 0,
         connectUs: undefined,
-        tried: [],
+        countedIn: undefined,
+        countedOut: undefined,
+        tried: noneTried,
         ended: false
       }
       connections.add(record)
+      counters.accepted(listener)
       start(record)
     }
 
@@ -137,13 +145,15 @@ export const make = Effect.fnUntraced(
       const record = connections.get(ended.id)
       if (record === undefined) return
       record.ended = true
+      const durationMs = now() - record.acceptedAt
+      counters.ended(record, ended, durationMs)
       if (record.route !== undefined) router.end(record.route)
       admission.leave()
       const context = {
         pop: options.pop,
         bootId,
         endedAt: wall.currentTimeMillisUnsafe(),
-        durationMs: now() - record.acceptedAt
+        durationMs
       }
       log.write(accessEntry(record, ended, context))
       connections.remove(record)
@@ -152,10 +162,19 @@ export const make = Effect.fnUntraced(
     const onUnbridged = (id: number, error: DialError): void => {
       const record = connections.get(id)
       if (record?.route === undefined) return
+      const { upstream } = record.route.lease
+      counters.dialFailed(upstream, error)
       router.fail(record.route)
-      record.tried.push(record.route.lease.upstream)
+      record.tried = [...record.tried, upstream]
       record.connectUs = undefined
       start(record, error)
+    }
+
+    const onAcceptError = ({ code, count }: { readonly code: string; readonly count: number }): void => {
+      // An engine that can't leave clients in the backlog resets them while its listener is paused, and gives the reason.
+      if (code === "limit") counters.rejected(code, count)
+      else counters.acceptFailed(code, count)
+      noteRefused(code, count)
     }
 
     let refused = 0
@@ -169,7 +188,7 @@ export const make = Effect.fnUntraced(
     }
 
     const listen = Effect.fnUntraced(function* ({ address, app }: TrafficOptions["listeners"][number]) {
-      const bound: { name: string } = { name: formatEndpoint(address) }
+      const counted = counters.addListener(formatEndpoint(address), app)
       const listener = yield* transport.listen(
         {
           address,
@@ -177,18 +196,19 @@ export const make = Effect.fnUntraced(
             address.address === "::" && options.listeners.some(({ address: other }) => isIpv4Twin(address, other)),
           backlog: BACKLOG,
           prerouteMs: options.prerouteMs,
-          keepaliveMs: options.connection.keepaliveMs
+          keepaliveMs: options.connection.keepaliveMs,
+          userTimeoutMs: options.connection.limits.stallMs
         },
         {
-          onAccept: (batch) => batch.forEach((accepted) => onAccept(app, bound.name, accepted)),
+          onAccept: (batch) => batch.forEach((accepted) => onAccept(counted, accepted)),
           onEnd: (batch) => batch.forEach(onEnd),
           onUnbridged,
-          onAcceptError: ({ code, count }) => noteRefused(code, count)
+          onAcceptError
         }
       )
-      bound.name = formatEndpoint(listener.address)
+      counted.address = formatEndpoint(listener.address)
       admission.attach(listener)
-      yield* Effect.logInfo("listening", { address: bound.name, app: app ?? "", engine: transport.engine })
+      yield* Effect.logInfo("listening", { address: counted.address, app: app ?? "", engine: transport.engine })
       return listener
     })
 

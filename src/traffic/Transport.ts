@@ -3,6 +3,7 @@ import * as Data from "effect/Data"
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Termination } from "../domain/Termination.ts"
+import type { Preread } from "./Preread.ts"
 
 /**
  * The byte path. Accepting, dialling and copying happen behind this port, so that an engine may keep them outside the
@@ -28,6 +29,19 @@ export interface ListenOptions {
   readonly prerouteMs: number
   /** TCP keepalive on accepted connections; 0 is off. */
   readonly keepaliveMs: number
+  /** How long the kernel may keep bytes unacknowledged by a client before it gives it up (TCP_USER_TIMEOUT, RFC 5482), where the engine can say so; 0 leaves it to the kernel. */
+  readonly userTimeoutMs: number
+  readonly extras?: ListenExtras
+}
+
+/** What kernels offer beside; engines that can't reach it do without. */
+export interface ListenExtras {
+  /** A client is accepted with its first bytes, or after this many seconds (TCP_DEFER_ACCEPT); 0 is off. */
+  readonly deferAcceptSecs: number
+  /** Connections whose first bytes came with the SYN that may wait to be accepted (TCP_FASTOPEN, RFC 7413); 0 is off. */
+  readonly fastOpen: number
+  /** An accept queue for each thread, chosen by the kernel's hash (SO_REUSEPORT), instead of one for all. */
+  readonly reusePort: boolean
 }
 
 export interface Accepted {
@@ -84,7 +98,11 @@ export interface BridgeOptions {
   readonly connectMs: number
   readonly keepaliveMs: number
   readonly limits: RelayLimits
+  /** Sent to the backend ahead of the client's bytes; at most {@link MAX_PRELUDE} bytes, not counted as traffic. */
+  readonly prelude?: Uint8Array
 }
+
+export const MAX_PRELUDE = 4_096
 
 /** The dial succeeded and bytes already flow. */
 export interface Bridged {
@@ -102,6 +120,15 @@ export class DialError extends Data.TaggedError("DialError")<{
 }> {
   override get message(): string {
     return `dial: ${this.reason} (${this.code})`
+  }
+}
+
+/** Why the first bytes could not be had; `Deadline` and `Gone` mean that the connection has ended. */
+export class PrereadError extends Data.TaggedError("PrereadError")<{
+  readonly reason: "Deadline" | "TooLong" | "Malformed" | "Gone"
+}> {
+  override get message(): string {
+    return `preread: ${this.reason}`
   }
 }
 
@@ -128,8 +155,15 @@ export interface LiveCounts {
 export interface Census {
   readonly connections: number
   readonly listeners: number
-  /** File descriptors of listeners, clients and backends. */
+  /** File descriptors of listeners, clients, backends and whatever else the engine needs. */
   readonly fds: number
+  /** Data-plane threads besides the one that decides; 0 when there is none. */
+  readonly threads: number
+  /** Threads that died and were replaced. */
+  readonly threadsLost: number
+  readonly pipes: number
+  /** Bytes the engine holds for receivers that are slow, pipes not counted. */
+  readonly heldBytes: number
   /** Connections the engine accepted and reset at once because it was paused. */
   readonly resetWhilePaused: number
 }
@@ -143,6 +177,13 @@ export class Transport extends Context.Service<
       options: ListenOptions,
       events: ListenerEvents
     ) => Effect.Effect<Listener, ListenError, Scope.Scope>
+    /**
+     * The client's first bytes, still to be relayed: as many as it takes for the question, at most `max`. What
+     * {@link consume} takes is gone.
+     */
+    readonly preread: (id: ConnectionId, question: Preread, max: number) => Effect.Effect<Uint8Array, PrereadError>
+    /** Drops bytes that `preread` has shown. */
+    readonly consume: (id: ConnectionId, bytes: number) => void
     /** Dials and relays. Interrupting it gives the dial up and leaves the client as it is. */
     readonly bridge: (id: ConnectionId, options: BridgeOptions) => Effect.Effect<Bridged, DialError>
     /** False when the id is stale. */

@@ -29,7 +29,7 @@ export const accessEntry = (record: ConnectionRecord, ended: Ended, context: Ent
     country: record.geo.country ?? null,
     region: record.geo.region ?? null,
     app: record.app ?? "",
-    listener: record.listener,
+    listener: record.listener.address,
     backend: backend?.id ?? null,
     backend_addr: backend === undefined ? null : formatEndpoint(backend),
     tier: route?.tier ?? null,

@@ -1,18 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import { forEachSliced } from "../../src/actor/Sliced.ts"
 import { between } from "../support/arbitraries.ts"
-
-/** A clock that moves on by so many microseconds whenever it is looked at. */
-const ticking = (micros: number) => (effect: Effect.Effect<void>) =>
-  Clock.clockWith((clock) => {
-    let nanos = 0n
-    const moving = Object.assign(Object.create(clock), {
-      monotonicTimeNanosUnsafe: () => (nanos += BigInt(micros) * 1_000n)
-    })
-    return Effect.provideService(effect, Clock.Clock, moving)
-  })
+import { ticking } from "../support/ticking.ts"
 
 describe("T2: work in slices", () => {
   it.effect.prop("reaches every item in order", [between(0, 3_000), between(0, 5_000)], ([count, micros]) =>

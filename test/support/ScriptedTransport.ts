@@ -10,6 +10,7 @@ import {
   type Listener,
   type ListenerEvents,
   type ListenOptions,
+  type LiveCounts,
   Transport
 } from "../../src/traffic/Transport.ts"
 
@@ -54,12 +55,10 @@ export interface ScriptedListener {
   closed: boolean
 }
 
-interface Open {
+interface Open extends LiveCounts {
   readonly events: ListenerEvents
   dial: ((result: Effect.Effect<Bridged, DialError>) => void) | undefined
   ending: boolean
-  idleMs: number
-  waiting: number
 }
 
 /**
@@ -80,7 +79,7 @@ export interface ScriptedTransport {
   /** The backend resets before a byte went either way. */
   readonly unbridge: (id: ConnectionId) => void
   /** What `counts` says of it. */
-  readonly set: (id: ConnectionId, counts: { readonly idleMs?: number; readonly waiting?: number }) => void
+  readonly set: (id: ConnectionId, counts: Partial<LiveCounts>) => void
 }
 
 export const make = (now: () => number): ScriptedTransport => {
@@ -99,8 +98,8 @@ export const make = (now: () => number): ScriptedTransport => {
       by: "client",
       phase: "relay",
       cause: "fin",
-      bytesIn: 0,
-      bytesOut: 0,
+      bytesIn: connection.bytesIn,
+      bytesOut: connection.bytesOut,
       firstByteUs: undefined,
       code: undefined
     }
@@ -145,6 +144,8 @@ export const make = (now: () => number): ScriptedTransport => {
     counts: (id, out) => {
       const connection = open.get(id)
       if (connection === undefined) return false
+      out.bytesIn = connection.bytesIn
+      out.bytesOut = connection.bytesOut
       out.idleMs = connection.idleMs
       out.waiting = connection.waiting
       return true
@@ -157,7 +158,18 @@ export const make = (now: () => number): ScriptedTransport => {
       connection.dial?.(Effect.fail(dialError("Gone")))
       queueMicrotask(() => end(id, why))
     },
-    census: () => ({ connections: open.size, listeners: listeners.length, fds: 0, resetWhilePaused: 0 })
+    preread: () => Effect.die(new Error("no preread in the script")),
+    consume: () => undefined,
+    census: () => ({
+      connections: open.size,
+      listeners: listeners.length,
+      fds: 0,
+      threads: 0,
+      threadsLost: 0,
+      pipes: 0,
+      heldBytes: 0,
+      resetWhilePaused: 0
+    })
   })
 
   return {
@@ -174,7 +186,8 @@ export const make = (now: () => number): ScriptedTransport => {
       const events = listeners[listener]?.events
       if (events === undefined) throw new Error("nobody listens")
       const accepted: Accepted = { id: nextId++, remote: { address, port: 50_000 } }
-      open.set(accepted.id, { events, dial: undefined, ending: false, idleMs: 0, waiting: 0 })
+      const counts: LiveCounts = { bytesIn: 0, bytesOut: 0, idleMs: 0, waiting: 0 }
+      open.set(accepted.id, { events, dial: undefined, ending: false, ...counts })
       events.onAccept([accepted])
       return accepted.id
     },

@@ -7,6 +7,7 @@ import * as Scope from "effect/Scope"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import { type AccessEntry, AccessLog } from "../../src/observe/AccessLog.ts"
 import { Bindings } from "../../src/routing/Bindings.ts"
+import { routingMetrics } from "../../src/routing/routingMetrics.ts"
 import { GeoResolver } from "../../src/routing/GeoResolver.ts"
 import { RoutingTable, type TableSnapshot } from "../../src/routing/RoutingTable.ts"
 import { connectionsOf } from "../../src/routing/Upstream.ts"
@@ -17,7 +18,10 @@ import { Connections } from "../../src/traffic/Connections.ts"
 import type { DrainOptions } from "../../src/traffic/Drain.ts"
 import * as Shutdown from "../../src/traffic/Shutdown.ts"
 import { Traffic, type TrafficOptions } from "../../src/traffic/Traffic.ts"
+import { TrafficCounters } from "../../src/traffic/TrafficCounters.ts"
+import { trafficMetrics } from "../../src/traffic/trafficMetrics.ts"
 import { Transport } from "../../src/traffic/Transport.ts"
+import * as exposition from "./exposition.ts"
 import { backend, client, geoOf } from "./fixtures.ts"
 import { routing, type RoutingOptions } from "./routing.ts"
 import * as ScriptedTransport from "./ScriptedTransport.ts"
@@ -53,9 +57,15 @@ export const make = Effect.fnUntraced(function* (options: TrafficRigOptions = {}
       quarantined: new Map()
     }),
     firstTable: Deferred.await(first),
-    status: () => {
-      throw new Error("the traffic does not ask")
-    },
+    status: () => ({
+      version: 0,
+      origin: "none",
+      backends: 0,
+      quarantined: 0,
+      ageMs: undefined,
+      lost: undefined,
+      held: undefined
+    }),
     confirm: Effect.succeed(false)
   })
   const shutdown = Shutdown.make()
@@ -66,6 +76,7 @@ export const make = Effect.fnUntraced(function* (options: TrafficRigOptions = {}
     connection: { connectMs: 3_000, attempts: 3, keepaliveMs: 30_000, limits, ...options.connection },
     drain: { graceMs: 0, timeoutMs: 30_000, paceMs: 0, ...options.drain }
   }).pipe(
+    Layer.provideMerge(TrafficCounters.layer),
     Layer.provideMerge(
       Layer.mergeAll(
         Layer.succeed(Transport, transport.service),
@@ -100,6 +111,8 @@ export const make = Effect.fnUntraced(function* (options: TrafficRigOptions = {}
       traffic: yield* Traffic,
       connections: yield* Connections,
       admission: yield* Admission,
+      /** What a scrape shows now. */
+      scrape: exposition.read(yield* Effect.all([trafficMetrics, routingMetrics])),
       /** The backend a client is bound to, and the connections open through the binding. */
       bound: (address: string): readonly [backend: string | undefined, open: number] | undefined => {
         const binding = bindings.find(client(address).key, 0)
@@ -120,6 +133,8 @@ export const make = Effect.fnUntraced(function* (options: TrafficRigOptions = {}
     }
   }).pipe(Effect.provideContext(services))
 })
+
+export type Rig = Effect.Success<ReturnType<typeof make>>
 
 /** A rig with backends b1, b2 ... at 10.0.0.1, 10.0.0.2 ... in the POP's region. */
 export const withBackends = Effect.fnUntraced(function* (backends: number, options?: TrafficRigOptions) {

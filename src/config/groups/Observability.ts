@@ -4,7 +4,7 @@ import { boolean, literals, ratio } from "../scalars.ts"
 import { keyValues, name, url, urlPath } from "../texts.ts"
 import { inGroup } from "../Variable.ts"
 
-const metrics = inGroup("Observability", { activeFrom: "the metrics endpoint" })
+const metrics = inGroup("Observability")
 const telemetry = inGroup("Observability", { activeFrom: "OpenTelemetry export" })
 
 export const observability = {

@@ -21,8 +21,7 @@ export const traffic = {
   transportThreads: define(orAuto(integer({ minimum: 1, maximum: 256 })), {
     name: "EDGEPROXY_TRANSPORT_THREADS",
     default: "auto",
-    activeFrom: "the splice engine",
-    doc: "Data-plane threads; `auto` fits them to the number of cores"
+    doc: "Threads of the splice engine; `auto`: one less than there are cores, at least 1, at most 8"
   }),
   connectTimeoutMs: define(milliseconds(), {
     name: "EDGEPROXY_CONNECT_TIMEOUT_MS",

@@ -1,5 +1,5 @@
-import type { Cause } from "../../src/domain/Termination.ts"
-import { DialError, type Endpoint, ListenError } from "../../src/traffic/Transport.ts"
+import type { Cause } from "../domain/Termination.ts"
+import { DialError, type Endpoint, ListenError } from "./Transport.ts"
 
 export const codeOf = (error: unknown): string =>
   typeof error === "object" && error !== null && "code" in error && typeof error.code === "string"

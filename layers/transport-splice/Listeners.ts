@@ -1,0 +1,156 @@
+import type { EpollEvents } from "./EpollEvents.ts"
+import { accept4, allocate, epollCtl, errno } from "./libc.ts"
+import * as linux from "./linux.ts"
+import { SOCKADDR_BYTES } from "./sockaddr.ts"
+import type { Slots } from "./Slots.ts"
+
+/** Where accepted clients and failures go. */
+export interface AcceptEvents {
+  /** The client's descriptor is in the slot's ledger already. */
+  readonly accepted: (slot: number, listener: number, prerouteMs: number, sockaddr: Int32Array) => void
+  readonly failed: (listener: number, errno: number) => void
+  /** Messages to the control side wait: no place for more. */
+  readonly isFull: () => boolean
+  /** No place is left; whoever gives one back is to say so. */
+  readonly starved: () => void
+}
+
+/**
+ * The listening sockets as this thread sees them. They belong to the control side; here they are only accepted from. What
+ * can't be accepted now stays in the kernel's backlog.
+ */
+export interface Listeners {
+  readonly add: (listener: number, fd: number, prerouteMs: number) => void
+  /** Takes what waits in the backlog, as far as there is room, and forgets the listener. */
+  readonly close: (listener: number) => void
+  readonly pause: (listener: number) => void
+  readonly resume: (listener: number) => void
+  /** The kernel has said that clients wait. */
+  readonly accept: (listener: number) => void
+  /** Goes on where places or memory were wanting. */
+  readonly retry: (now: number) => void
+}
+
+interface State {
+  readonly fd: number
+  readonly prerouteMs: number
+  paused: boolean
+  /** Out of places. */
+  starved: boolean
+  /** Out of descriptors or memory: not tried again before. */
+  suspendedUntil: number
+  armed: boolean
+  /** How many to take before the kernel is asked again whether there are more. */
+  batch: number
+}
+
+/** Of one listener in one turn. */
+const BATCH = 64
+const SUSPEND_MS = 100
+const ACCEPT_FLAGS = linux.SOCK_NONBLOCK | linux.SOCK_CLOEXEC
+
+/** Errors of the connection and not of the listener, which is to go on with the next (accept(2)). */
+const ofConnection = new Set([
+  linux.EINTR,
+  linux.ECONNABORTED,
+  linux.EPROTO,
+  linux.EPERM,
+  linux.ENETDOWN,
+  linux.EHOSTUNREACH,
+  linux.ENETUNREACH,
+  linux.ETIMEDOUT
+])
+
+/** `tagOf` names a listener in an epoll event. */
+export const make = (
+  slots: Slots,
+  epollFd: number,
+  event: EpollEvents,
+  tagOf: (listener: number) => number,
+  events: AcceptEvents
+): Listeners => {
+  const states = new Map<number, State>()
+  const sockaddr = allocate(SOCKADDR_BYTES)
+  const length = allocate(8)
+  let now = 0
+
+  const arm = (listener: number, state: State): void => {
+    const wanted = !state.paused && !state.starved && state.suspendedUntil === 0
+    if (wanted === state.armed) return
+    state.armed = wanted
+    // Level-triggered: what was not accepted in one turn is told of again in the next.
+    event.set(linux.EPOLLIN | linux.EPOLLEXCLUSIVE, tagOf(listener), 0)
+    epollCtl(epollFd, wanted ? linux.EPOLL_CTL_ADD : linux.EPOLL_CTL_DEL, state.fd, event.memory.address)
+  }
+
+  /** False when there is none left, or none can be had. */
+  const acceptOne = (listener: number, state: State): boolean => {
+    const slot = events.isFull() ? -1 : slots.next()
+    if (slot < 0) {
+      state.starved = true
+      events.starved()
+      // A place may have been given back just before.
+      if (!events.isFull() && slots.next() >= 0) state.starved = false
+      return false
+    }
+    const client = slot * 2
+    length.words[0] = SOCKADDR_BYTES
+    // Straight into the ledger: a thread that is killed right after must not lose it.
+    slots.fds[client] = accept4(state.fd, sockaddr.address, length.address, ACCEPT_FLAGS) + 1
+    if (slots.fds[client] === 0) {
+      const why = errno()
+      if (why === linux.EAGAIN) return false
+      if (ofConnection.has(why)) return true
+      state.suspendedUntil = now + SUSPEND_MS
+      events.failed(listener, why)
+      return false
+    }
+    slots.take(slot)
+    events.accepted(slot, listener, state.prerouteMs, sockaddr.words)
+    return true
+  }
+
+  return {
+    add: (listener, fd, prerouteMs) => {
+      const state: State = { fd, prerouteMs, paused: false, starved: false, suspendedUntil: 0, armed: false, batch: 1 }
+      states.set(listener, state)
+      arm(listener, state)
+    },
+    close: (listener) => {
+      const state = states.get(listener)
+      if (state === undefined) return
+      while (acceptOne(listener, state));
+      state.paused = true
+      arm(listener, state)
+      states.delete(listener)
+    },
+    pause: (listener) => {
+      const state = states.get(listener)
+      if (state === undefined) return
+      state.paused = true
+      arm(listener, state)
+    },
+    resume: (listener) => {
+      const state = states.get(listener)
+      if (state === undefined) return
+      state.paused = false
+      arm(listener, state)
+    },
+    accept: (listener) => {
+      const state = states.get(listener)
+      if (state === undefined || state.paused) return
+      let taken = 0
+      while (taken < state.batch && acceptOne(listener, state)) taken++
+      state.batch = taken < state.batch ? Math.max(1, taken) : Math.min(BATCH, state.batch * 2)
+      arm(listener, state)
+    },
+    retry: (time) => {
+      now = time
+      for (const [listener, state] of states) {
+        if (state.starved && !events.isFull() && slots.next() >= 0) state.starved = false
+        if (state.suspendedUntil !== 0 && state.suspendedUntil <= now) state.suspendedUntil = 0
+        arm(listener, state)
+      }
+    }
+  }
+}

@@ -1,0 +1,98 @@
+import { causes, phases, terminators, type Termination } from "../../src/domain/Termination.ts"
+import { ADDRESS_WORDS } from "./sockaddr.ts"
+
+/**
+ * What the control side and a data-plane thread tell each other. The numbers below are places of words in a message; where a
+ * name ends in `F64`, of 64-bit floats, counted in words. Every message about a connection begins with its slot and generation.
+ */
+export const SLOT = 0
+export const GENERATION = 1
+
+/** From the thread: a client was accepted. */
+export const ACCEPTED = 1
+export const accepted = { listener: 2, address: 3, words: 3 + ADDRESS_WORDS } as const
+
+/** From the thread: a connection is over; the slot is used again once this has been read. */
+export const ENDED = 2
+export const ended = { why: 2, errno: 3, bytesInF64: 4, bytesOutF64: 6, firstByteUsF64: 8, words: 10 } as const
+
+/** From the thread: a dial has succeeded and bytes flow. */
+export const BRIDGED = 3
+export const bridged = { dial: 2, connectUs: 3, words: 4 } as const
+
+/** From the thread: a dial has failed, the client waits for another. */
+export const DIAL_FAILED = 4
+export const dialFailed = { dial: 2, errno: 3, words: 4 } as const
+
+/** From the thread: the backend has reset before a byte went either way. */
+export const UNBRIDGED = 5
+export const unbridged = { errno: 2, words: 3 } as const
+
+/** From the thread: the answer to PREREAD. */
+export const PREREAD_DONE = 6
+export const prereadDone = { verdict: 2, length: 3, bytes: 4 } as const
+export const PREREAD_ENOUGH = 0
+export const PREREAD_TOO_LONG = 1
+export const PREREAD_MALFORMED = 2
+
+/** From the thread: the kernel could not hand a client over. */
+export const ACCEPT_FAILED = 7
+export const acceptFailed = { listener: 0, errno: 1, words: 2 } as const
+
+/** From the thread: it has taken what waited, and does not know the listener any more. */
+export const LISTENER_CLOSED = 8
+
+/** From the thread: it has begun its work. */
+export const READY = 9
+
+/**
+ * What the control side may hear of a little later, with something else: waking it for each costs more than the rest of a
+ * short connection.
+ */
+export const canWait: ReadonlySet<number> = new Set([BRIDGED, ENDED])
+
+/** To the thread: accept from this file descriptor, which stays the control side's. */
+export const LISTEN = 1
+export const listen = { listener: 0, fd: 1, prerouteMs: 2, words: 3 } as const
+
+/** To the thread; all three have the listener as their only word. */
+export const CLOSE_LISTENER = 2
+export const PAUSE = 3
+export const RESUME = 4
+
+/** To the thread: dial and relay. */
+export const BRIDGE = 5
+export const bridge = {
+  dial: 2,
+  connectMs: 3,
+  address: 4,
+  keepaliveMs: 4 + ADDRESS_WORDS,
+  preludeLength: 5 + ADDRESS_WORDS,
+  /** idle, FIN, stall, age */
+  limitsF64: 6 + ADDRESS_WORDS,
+  prelude: 14 + ADDRESS_WORDS
+} as const
+
+/** To the thread: give a dial up. */
+export const CANCEL = 6
+export const cancel = { dial: 2, words: 3 } as const
+
+/** To the thread: end a connection. */
+export const ABORT = 7
+export const abort = { rst: 2, why: 3, words: 4 } as const
+
+export const PREREAD = 8
+export const preread = { question: 2, max: 3, words: 4 } as const
+
+export const CONSUME = 9
+export const consume = { bytes: 2, words: 3 } as const
+
+/** A termination as one word. */
+export const packWhy = ({ by, cause, phase }: Termination): number =>
+  terminators.indexOf(by) | (phases.indexOf(phase) << 8) | (causes.indexOf(cause) << 16)
+
+export const unpackWhy = (why: number): Termination => ({
+  by: terminators[why & 255] ?? "proxy",
+  phase: phases[(why >>> 8) & 255] ?? "relay",
+  cause: causes[why >>> 16] ?? "internal"
+})

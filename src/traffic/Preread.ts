@@ -1,0 +1,12 @@
+/** What is to be learned from a client's first bytes; by name, because the engine that has them may be another thread. */
+export type Preread = "any"
+
+/** Whether the bytes so far are enough to answer; `finished` when no more will come. */
+export type Enough = (bytes: Uint8Array, finished: boolean) => "more" | "enough" | "malformed"
+
+export const prereads: Readonly<Record<Preread, Enough>> = {
+  any: (bytes, finished) => (bytes.length > 0 || finished ? "enough" : "more")
+}
+
+/** Most bytes that can be asked for: a ClientHello with room to spare. */
+export const MAX_PREREAD = 16_384

@@ -1,0 +1,118 @@
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import { forEachSliced } from "../actor/Sliced.ts"
+import type { Cause, Termination } from "../domain/Termination.ts"
+import { AccessLog } from "../observe/AccessLog.ts"
+import { cellsOf, type Collector, counter, gauge, histogram, noLabels, type Sink } from "../observe/Metric.ts"
+import { Admission } from "./Admission.ts"
+import { Connections } from "./Connections.ts"
+import {
+  ACCEPTED,
+  CONNECT,
+  CONNECT_BOUNDS,
+  ENDED,
+  LIFETIME,
+  LIFETIME_BOUNDS,
+  type ListenerCounters,
+  RECEIVED,
+  SENT
+} from "./ListenerCounters.ts"
+import { Shutdown } from "./Shutdown.ts"
+import { TrafficCounters } from "./TrafficCounters.ts"
+
+const connections = counter(
+  "edgeproxy_connections_total",
+  "Client connections that were taken in: those active and those terminated."
+)
+const active = gauge("edgeproxy_connections_active", "Client connections now.")
+const limit = gauge("edgeproxy_connections_limit", "Most client connections at once.")
+const paused = gauge(
+  "edgeproxy_accepting_paused",
+  "1 while the limit of connections is reached and nobody is accepted."
+)
+const draining = gauge("edgeproxy_draining", "1 from the signal that ends the process on.")
+const bytesSent = counter("edgeproxy_bytes_sent_total", "Bytes sent to backends, open connections included.")
+const bytesReceived = counter(
+  "edgeproxy_bytes_received_total",
+  "Bytes received from backends, open connections included."
+)
+const rejected = counter(
+  "edgeproxy_rejected_total",
+  "Client connections turned away before anything was done for them."
+)
+const acceptErrors = counter("edgeproxy_accept_errors_total", "Times the system refused to accept, by error code.")
+const terminations = counter(
+  "edgeproxy_terminations_total",
+  "Client connections that ended, by who ended them, in which phase, and why."
+)
+const routed = counter(
+  "edgeproxy_routed_total",
+  "Dials that a backend answered, by its tier (0: client's country, 1: client's region, 2: this POP's region, 3: any other) and the client's affinity."
+)
+const dialFailures = counter("edgeproxy_dial_failures_total", "Dials that failed, tried elsewhere or not.")
+const connectTime = histogram(
+  "edgeproxy_connect_seconds",
+  "Time from accepting a client to its bytes flowing to a backend.",
+  CONNECT_BOUNDS
+)
+const lifetime = histogram("edgeproxy_connection_seconds", "Time from accepting a client to the end.", LIFETIME_BOUNDS)
+const linesDropped = counter("edgeproxy_access_log_dropped_total", "Access-log lines lost to a slow reader or disk.")
+
+/** Those that a sound program can have: they are told from the start, so that the first one shows as an increase. */
+const usual: ReadonlyArray<readonly [Termination["by"], Termination["phase"], ReadonlyArray<Cause>]> = [
+  ["client", "pre-route", ["rst"]],
+  ["proxy", "pre-route", ["preroute-timeout", "internal"]],
+  ["proxy", "route", ["no-backend", "no-capacity"]],
+  ["client", "dial", ["rst"]],
+  ["backend", "dial", ["refused", "connect-timeout", "unreachable", "rst"]],
+  ["proxy", "dial", ["limit", "unreachable"]],
+  ["client", "relay", ["fin", "rst", "stall-timeout", "peer-lost"]],
+  ["backend", "relay", ["fin", "rst", "stall-timeout", "peer-lost"]],
+  ["proxy", "relay", ["idle-timeout", "fin-timeout", "max-age", "engine-lost"]],
+  ["proxy", "drain", ["forced"]]
+]
+
+const isUsual = ({ by, cause, phase }: Termination): boolean =>
+  usual.some(([usualBy, usualPhase, causes]) => by === usualBy && phase === usualPhase && causes.includes(cause))
+
+const collectListener = (sink: Sink, { address, app, totals }: ListenerCounters): void => {
+  const labels = { listener: address, app: app ?? "" }
+  const total = (at: number): number => totals[at] ?? 0
+  sink.sample(connections, labels, total(ACCEPTED))
+  sink.sample(active, labels, total(ACCEPTED) - total(ENDED))
+  sink.sample(bytesSent, labels, total(SENT))
+  sink.sample(bytesReceived, labels, total(RECEIVED))
+  sink.histogram(connectTime, labels, totals.subarray(CONNECT, CONNECT + cellsOf(CONNECT_BOUNDS)))
+  sink.histogram(lifetime, labels, totals.subarray(LIFETIME, LIFETIME + cellsOf(LIFETIME_BOUNDS)))
+}
+
+/** Metrics of listeners and connections. */
+export const trafficMetrics = Effect.gen(function* () {
+  const open = yield* Connections
+  const counters = yield* TrafficCounters
+  const admission = yield* Admission
+  const shutdown = yield* Shutdown
+  const log = yield* AccessLog
+
+  const collector: Collector = {
+    refresh: Effect.suspend(() => forEachSliced(open.all(), counters.look)),
+    collect: (sink) =>
+      Effect.sync(() => {
+        for (const listener of counters.listeners) collectListener(sink, listener)
+        for (const { by, cause, count, phase } of counters.terminations()) {
+          if (count > 0 || isUsual({ by, phase, cause })) sink.sample(terminations, { by, phase, cause }, count)
+        }
+        for (const { affinity, count, tier } of counters.routed()) {
+          sink.sample(routed, { tier: `${tier}`, affinity }, count)
+        }
+        for (const [reason, count] of counters.rejections) sink.sample(rejected, { reason }, count)
+        for (const [code, count] of counters.acceptErrors) sink.sample(acceptErrors, { code }, count)
+        for (const [reason, count] of counters.dialFailures) sink.sample(dialFailures, { reason }, count)
+        sink.sample(limit, noLabels, admission.limit)
+        sink.sample(paused, noLabels, admission.paused() ? 1 : 0)
+        sink.sample(draining, noLabels, Deferred.isDoneUnsafe(shutdown.requested) ? 1 : 0)
+        sink.sample(linesDropped, noLabels, log.dropped())
+      })
+  }
+  return collector
+})

@@ -1,5 +1,5 @@
 import { allocate, close, fcntl, pipe2 } from "./libc.ts"
-import { F_SETPIPE_SZ, O_CLOEXEC, O_NONBLOCK } from "./linux.ts"
+import { F_GETPIPE_SZ, F_SETPIPE_SZ, O_CLOEXEC, O_NONBLOCK } from "./linux.ts"
 
 /**
  * Kernel pipes through which bytes are spliced from socket to socket. A pipe belongs to a direction only while bytes are in
@@ -19,8 +19,11 @@ export interface Pipes {
   readonly open: () => number
 }
 
-/** Larger ones are slower: their pages fall out of the processor's caches. */
-const PIPE_BYTES = 262_144
+/**
+ * What an ordinary user may ask for at most by default (`pipe-max-size`). On loopback a gigabyte costs a fifth to a third
+ * less processor time than with 256 kB, since sender and receiver are woken less often.
+ */
+const PIPE_BYTES = 1_048_576
 /** Smaller ones are slower than copying. Past `pipe-user-pages-soft` the kernel gives ordinary users two pages. */
 const LEAST_BYTES = 65_536
 
@@ -59,8 +62,9 @@ export const make = (fds: Int32Array): Pipes => {
       }
       fds[pipe * 2] = (ends.words[0] ?? 0) + 1
       fds[pipe * 2 + 1] = (ends.words[1] ?? 0) + 1
-      // What it grants is the size, whether it was asked for less or more.
-      const size = fcntl(ends.words[1] ?? 0, F_SETPIPE_SZ, PIPE_BYTES)
+      const end = ends.words[1] ?? 0
+      // Past the user's share the kernel grants nothing, and the pipe stays as it was made.
+      const size = Math.max(fcntl(end, F_SETPIPE_SZ, PIPE_BYTES), fcntl(end, F_GETPIPE_SZ, 0))
       if (size >= LEAST_BYTES) return pipe
       discard(pipe)
       refused = ASK_AGAIN

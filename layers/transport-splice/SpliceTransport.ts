@@ -36,7 +36,7 @@ export const ownFds = ({ fdLimit, threads }: Pick<SpliceOptions, "fdLimit" | "th
   1 + threads * (2 + 2 * pipesEach(fdLimit, threads))
 
 // A few are enough where receivers keep pace. What stalled ones can hold in the kernel is bounded by them.
-const MOST_PIPES = 128
+const MOST_PIPES = 64
 const pipesEach = (fdLimit: number, threads: number): number =>
   Math.max(1, Math.min(MOST_PIPES, Math.floor(fdLimit / 16 / threads)))
 

@@ -65,6 +65,11 @@ export const Main = Layer.unwrap(
         address: { address, port },
         app: app ?? config.app
       })),
+      extras: {
+        deferAcceptSecs: config.tcpDeferAcceptSecs,
+        fastOpen: config.tcpFastOpen,
+        reusePort: config.tcpReusePort
+      },
       pop: config.popId,
       prerouteMs: config.prerouteTimeoutMs,
       connection: {

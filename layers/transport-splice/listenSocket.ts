@@ -1,6 +1,6 @@
 import * as Effect from "effect/Effect"
 import { listenError } from "../../src/traffic/errno.ts"
-import type { Endpoint, ListenError, ListenOptions } from "../../src/traffic/Transport.ts"
+import { type Endpoint, type ListenError, type ListenOptions, noExtras } from "../../src/traffic/Transport.ts"
 import { fromEndpoint, toEndpoint } from "./addresses.ts"
 import { allocate, bind, close, errno, getsockname, interfaceIndex, listen, socket } from "./libc.ts"
 import * as linux from "./linux.ts"
@@ -19,7 +19,7 @@ const length = allocate(8)
 /** Opens a listening socket; whoever gets it closes it. Connections accepted from it have its TCP options. */
 export const listenSocket = (options: ListenOptions): Effect.Effect<ListenSocket, ListenError> =>
   Effect.suspend(() => {
-    const { address, extras } = options
+    const { address, extras = noExtras } = options
     const failed = (code: string) => Effect.fail(listenError(address, code))
     const words = fromEndpoint(address, interfaceIndex)
     if (words === undefined) return failed("EINVAL")
@@ -27,15 +27,11 @@ export const listenSocket = (options: ListenOptions): Effect.Effect<ListenSocket
     const fd = socket(family, linux.SOCK_STREAM | linux.SOCK_NONBLOCK | linux.SOCK_CLOEXEC, 0)
     if (fd < 0) return failed(linux.errnoName(errno()))
     setOption(fd, linux.SOL_SOCKET, linux.SO_REUSEADDR, 1)
-    if (extras?.reusePort === true) setOption(fd, linux.SOL_SOCKET, linux.SO_REUSEPORT, 1)
+    if (extras.reusePort) setOption(fd, linux.SOL_SOCKET, linux.SO_REUSEPORT, 1)
     if (family === linux.AF_INET6) setOption(fd, linux.IPPROTO_IPV6, linux.IPV6_V6ONLY, options.ipv6Only ? 1 : 0)
     setTcpOptions(fd, options.keepaliveMs, options.userTimeoutMs)
-    if (extras !== undefined && extras.deferAcceptSecs > 0) {
-      setOption(fd, linux.IPPROTO_TCP, linux.TCP_DEFER_ACCEPT, extras.deferAcceptSecs)
-    }
-    if (extras !== undefined && extras.fastOpen > 0) {
-      setOption(fd, linux.IPPROTO_TCP, linux.TCP_FASTOPEN, extras.fastOpen)
-    }
+    if (extras.deferAcceptSecs > 0) setOption(fd, linux.IPPROTO_TCP, linux.TCP_DEFER_ACCEPT, extras.deferAcceptSecs)
+    if (extras.fastOpen > 0) setOption(fd, linux.IPPROTO_TCP, linux.TCP_FASTOPEN, extras.fastOpen)
     if (bind(fd, sockaddr.address, toSockaddr(words, 0, sockaddr.words)) < 0 || listen(fd, options.backlog) < 0) {
       const code = linux.errnoName(errno())
       close(fd)

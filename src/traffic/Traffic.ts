@@ -29,11 +29,13 @@ import {
   formatEndpoint,
   type ListenError,
   type Listener,
+  type ListenExtras,
   Transport
 } from "./Transport.ts"
 
 export interface TrafficOptions {
   readonly listeners: ReadonlyArray<{ readonly address: Endpoint; readonly app: string | undefined }>
+  readonly extras: ListenExtras
   readonly pop: string
   readonly prerouteMs: number
   readonly connection: Connection.ConnectionOptions
@@ -197,7 +199,8 @@ export const make = Effect.fnUntraced(
           backlog: BACKLOG,
           prerouteMs: options.prerouteMs,
           keepaliveMs: options.connection.keepaliveMs,
-          userTimeoutMs: options.connection.limits.stallMs
+          userTimeoutMs: options.connection.limits.stallMs,
+          extras: options.extras
         },
         {
           onAccept: (batch) => batch.forEach((accepted) => onAccept(counted, accepted)),

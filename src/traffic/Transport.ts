@@ -31,6 +31,7 @@ export interface ListenOptions {
   readonly keepaliveMs: number
   /** How long the kernel may keep bytes unacknowledged by a client before it gives it up (TCP_USER_TIMEOUT, RFC 5482), where the engine can say so; 0 leaves it to the kernel. */
   readonly userTimeoutMs: number
+  /** None when not given. */
   readonly extras?: ListenExtras
 }
 
@@ -43,6 +44,8 @@ export interface ListenExtras {
   /** An accept queue for each thread, chosen by the kernel's hash (SO_REUSEPORT), instead of one for all. */
   readonly reusePort: boolean
 }
+
+export const noExtras: ListenExtras = { deferAcceptSecs: 0, fastOpen: 0, reusePort: false }
 
 export interface Accepted {
   readonly id: ConnectionId

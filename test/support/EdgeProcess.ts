@@ -12,7 +12,7 @@ import type { Endpoint } from "../../src/traffic/Transport.ts"
 import * as Watch from "./Watch.ts"
 
 const node = fileURLToPath(new URL("../../node_modules/.bin/node", import.meta.url))
-const bundle = fileURLToPath(new URL("../../dist/edgeproxy.js", import.meta.url))
+export const bundle = fileURLToPath(new URL("../../dist/edgeproxy.js", import.meta.url))
 
 /** One line of the diagnostic log. */
 export interface LogLine {
@@ -53,6 +53,8 @@ export interface EdgeOptions {
   /** `EDGEPROXY_` may be left out of the names. */
   readonly env?: Readonly<Record<string, string>>
   readonly cwd?: string
+  /** Another copy of the bundle. */
+  readonly bundle?: string
   /** The most file descriptors it may have. */
   readonly fdLimit?: number
   /** A standard output that nobody reads, as that of a log collector which has stalled. */
@@ -113,7 +115,7 @@ export const spawnEdge = (options: EdgeOptions = {}): Effect.Effect<EdgeProcess,
 
     const limit = options.fdLimit === undefined ? "" : `ulimit -n ${options.fdLimit}; `
     const output = options.stalledStdout === "pipe" ? ` > "${yield* unreadPipe(cwd)}"` : ""
-    const args = ["-c", `${limit}exec "$0" "$1"${output}`, node, bundle]
+    const args = ["-c", `${limit}exec "$0" "$1"${output}`, node, options.bundle ?? bundle]
     const child = yield* Effect.acquireRelease(
       Effect.sync(() =>
         spawn("sh", args, { cwd, env: environment(options.env ?? {}), stdio: ["ignore", "pipe", "pipe"] })

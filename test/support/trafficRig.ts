@@ -20,7 +20,7 @@ import * as Shutdown from "../../src/traffic/Shutdown.ts"
 import { Traffic, type TrafficOptions } from "../../src/traffic/Traffic.ts"
 import { TrafficCounters } from "../../src/traffic/TrafficCounters.ts"
 import { trafficMetrics } from "../../src/traffic/trafficMetrics.ts"
-import { Transport } from "../../src/traffic/Transport.ts"
+import { noExtras, Transport } from "../../src/traffic/Transport.ts"
 import * as exposition from "./exposition.ts"
 import { backend, client, geoOf } from "./fixtures.ts"
 import { routing, type RoutingOptions } from "./routing.ts"
@@ -71,6 +71,7 @@ export const make = Effect.fnUntraced(function* (options: TrafficRigOptions = {}
   const shutdown = Shutdown.make()
   const layer = Traffic.layer({
     listeners: options.listeners ?? [{ address: { address: "0.0.0.0", port: 8_080 }, app: undefined }],
+    extras: noExtras,
     pop: "gru1",
     prerouteMs: 5_000,
     connection: { connectMs: 3_000, attempts: 3, keepaliveMs: 30_000, limits, ...options.connection },

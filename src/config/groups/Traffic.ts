@@ -1,6 +1,6 @@
 import { orAuto } from "../Codec.ts"
 import { countryList, networks } from "../networks.ts"
-import { integer, literals, milliseconds, ratio, seconds } from "../scalars.ts"
+import { boolean, integer, literals, milliseconds, ratio, seconds } from "../scalars.ts"
 import { inGroup } from "../Variable.ts"
 
 const define = inGroup("Traffic")
@@ -62,6 +62,21 @@ export const traffic = {
     name: "EDGEPROXY_TCP_KEEPALIVE_SECS",
     default: "30",
     doc: "TCP keepalive on both sides; 0 = off"
+  }),
+  tcpReusePort: define(boolean, {
+    name: "EDGEPROXY_TCP_REUSE_PORT",
+    default: "false",
+    doc: "An accept queue for each thread of the splice engine instead of one for all"
+  }),
+  tcpDeferAcceptSecs: define(integer({ minimum: 1, maximum: 300, zero: "off" }), {
+    name: "EDGEPROXY_TCP_DEFER_ACCEPT_SECS",
+    default: "0",
+    doc: "Splice engine: accepts a client with its first bytes, or after this long; not for protocols whose server speaks first; 0 = off"
+  }),
+  tcpFastOpen: define(integer({ minimum: 1, maximum: 65_535, zero: "off" }), {
+    name: "EDGEPROXY_TCP_FAST_OPEN",
+    default: "0",
+    doc: "Splice engine: clients with bytes in their SYN (TCP Fast Open) that may wait to be accepted; 0 = off"
   }),
   maxConnections: define(orAuto(integer({ minimum: 1, maximum: 10_000_000 })), {
     name: "EDGEPROXY_MAX_CONNECTIONS",

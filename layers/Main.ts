@@ -66,7 +66,7 @@ export const Main = Layer.unwrap(
         app: app ?? config.app
       })),
       extras: {
-        deferAcceptSecs: config.tcpDeferAcceptSecs,
+        deferAcceptMs: config.tcpDeferAcceptMs,
         fastOpen: config.tcpFastOpen,
         reusePort: config.tcpReusePort
       },

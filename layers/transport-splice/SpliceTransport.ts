@@ -273,7 +273,7 @@ const make = Effect.fnUntraced(function* (options: SpliceOptions) {
       state.closing.left = 1
       acknowledge(number)
     })
-    const close_ = closing.pipe(Effect.forkDetach, Effect.flatMap(Fiber.join))
+    const shut = closing.pipe(Effect.forkDetach, Effect.flatMap(Fiber.join))
     const address = yield* Effect.acquireRelease(
       Effect.map(openAll(listenOptions), ({ address, fds }) => {
         const state = { fds, prerouteMs: listenOptions.prerouteMs, paused: false, closing: undefined }
@@ -282,7 +282,7 @@ const make = Effect.fnUntraced(function* (options: SpliceOptions) {
         for (const [index, { thread }] of threads.entries()) if (thread.isAlive()) tellListen(index, number, state)
         return address
       }),
-      () => close_
+      () => shut
     )
     const setPaused = (paused: boolean): void => {
       const state = listeners.get(number)
@@ -294,7 +294,7 @@ const make = Effect.fnUntraced(function* (options: SpliceOptions) {
       address,
       pause: () => setPaused(true),
       resume: () => setPaused(false),
-      close: close_
+      close: shut
     }
     return listener
   })

@@ -30,7 +30,10 @@ export const listenSocket = (options: ListenOptions): Effect.Effect<ListenSocket
     if (extras.reusePort) setOption(fd, linux.SOL_SOCKET, linux.SO_REUSEPORT, 1)
     if (family === linux.AF_INET6) setOption(fd, linux.IPPROTO_IPV6, linux.IPV6_V6ONLY, options.ipv6Only ? 1 : 0)
     setTcpOptions(fd, options.keepaliveMs, options.userTimeoutMs)
-    if (extras.deferAcceptSecs > 0) setOption(fd, linux.IPPROTO_TCP, linux.TCP_DEFER_ACCEPT, extras.deferAcceptSecs)
+    if (extras.deferAcceptMs > 0) {
+      // The kernel counts in seconds.
+      setOption(fd, linux.IPPROTO_TCP, linux.TCP_DEFER_ACCEPT, Math.ceil(extras.deferAcceptMs / 1_000))
+    }
     if (extras.fastOpen > 0) setOption(fd, linux.IPPROTO_TCP, linux.TCP_FASTOPEN, extras.fastOpen)
     if (bind(fd, sockaddr.address, toSockaddr(words, 0, sockaddr.words)) < 0 || listen(fd, options.backlog) < 0) {
       const code = linux.errnoName(errno())

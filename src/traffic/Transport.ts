@@ -37,15 +37,15 @@ export interface ListenOptions {
 
 /** What kernels offer beside; engines that can't reach it do without. */
 export interface ListenExtras {
-  /** A client is accepted with its first bytes, or after this many seconds (TCP_DEFER_ACCEPT); 0 is off. */
-  readonly deferAcceptSecs: number
+  /** A client is accepted with its first bytes, or after this many milliseconds (TCP_DEFER_ACCEPT); 0 is off. */
+  readonly deferAcceptMs: number
   /** Connections whose first bytes came with the SYN that may wait to be accepted (TCP_FASTOPEN, RFC 7413); 0 is off. */
   readonly fastOpen: number
   /** An accept queue for each thread, chosen by the kernel's hash (SO_REUSEPORT), instead of one for all. */
   readonly reusePort: boolean
 }
 
-export const noExtras: ListenExtras = { deferAcceptSecs: 0, fastOpen: 0, reusePort: false }
+export const noExtras: ListenExtras = { deferAcceptMs: 0, fastOpen: 0, reusePort: false }
 
 export interface Accepted {
   readonly id: ConnectionId

@@ -35,7 +35,7 @@ const examples: Readonly<Record<Field, string>> = {
   maxConnectionMs: "86400",
   tcpKeepaliveMs: "1.5",
   tcpReusePort: "true",
-  tcpDeferAcceptSecs: "3",
+  tcpDeferAcceptMs: "3",
   tcpFastOpen: "256",
   maxConnections: "10000000",
   maxConnectionsPerClient: "7",

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Arbitrary from "effect/Arbitrary"
-import { isIPv4, SocketAddress } from "node:net"
+import { SocketAddress } from "node:net"
 import { fromEndpoint, toEndpoint } from "../../layers/transport-splice/addresses.ts"
 import { idOf, generationOf, slotOf, threadOf } from "../../layers/transport-splice/connectionIds.ts"
 import { ADDRESS_WORDS, fromSockaddr, toSockaddr } from "../../layers/transport-splice/sockaddr.ts"
@@ -56,10 +56,8 @@ describe("addresses on their way to the kernel and back", () => {
     assert.isUndefined(fromEndpoint({ address: "fe80::1%nope", port: 1 }, noZones))
   })
 
-  it("what is no address is none", () => {
-    for (const address of ["", "localhost", "1.2.3", "1.2.3.4.5", "::g", "1.2.3.4%"]) {
-      if (!isIPv4(address.replace("%", ""))) assert.isUndefined(fromEndpoint({ address, port: 1 }, noZones), address)
-    }
+  it.each(["", "localhost", "1.2.3", "1.2.3.4.5", "::g"])("%j is none", (address) => {
+    assert.isUndefined(fromEndpoint({ address, port: 1 }, noZones))
   })
 })
 

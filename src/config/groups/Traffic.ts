@@ -68,7 +68,7 @@ export const traffic = {
     default: "false",
     doc: "An accept queue for each thread of the splice engine instead of one for all"
   }),
-  tcpDeferAcceptSecs: define(integer({ minimum: 1, maximum: 300, zero: "off" }), {
+  tcpDeferAcceptMs: define(seconds({ minimum: 1, maximum: 300, zero: "off" }), {
     name: "EDGEPROXY_TCP_DEFER_ACCEPT_SECS",
     default: "0",
     doc: "Splice engine: accepts a client with its first bytes, or after this long; not for protocols whose server speaks first; 0 = off"

@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Equal from "effect/Equal"
 import { affinityHash, clientFromText, formatClientKey } from "../../src/domain/Client.ts"
 import { hashText } from "../../src/domain/Hash.ts"
 import { between, ipv4, ipv6Groups, ipv6Text } from "../support/arbitraries.ts"
@@ -26,12 +27,34 @@ describe("A1: the client as the proxy sees it", () => {
     assert.strictEqual(formatClientKey(client(text).key), key)
   })
 
-  it.each(["", "localhost", "203.0.113", "203.0.113.7:80", "[::1]", "::1::", "%eth0"])("%j is no client", (text) => {
+  it.each([
+    "",
+    "localhost",
+    "203.0.113",
+    "203.0.113.7.1",
+    "203.0.113.",
+    ".0.113.7",
+    "203..113.7",
+    "203.0.113.256",
+    "203.0.113.07",
+    "00.0.0.0",
+    "203.0.113.a",
+    "203.0.113.7:80",
+    "[::1]",
+    "::1::",
+    "%eth0"
+  ])("%j is no client", (text) => {
     assert.isUndefined(clientFromText(text))
   })
 })
 
 describe("A1: the client key", () => {
+  it.prop("the short way of reading IPv4 gives what the long way gives", [ipv4], ([text]) => {
+    const [short, long] = [client(text), client(`::ffff:${text}`)]
+    assert.isTrue(Equal.equals(short.ip, long.ip))
+    assert.deepStrictEqual([short.address, short.key], [long.address, long.key])
+  })
+
   it.prop("two IPv4 addresses share a key only when they are the same", [ipv4, ipv4], ([a, b]) => {
     assert.strictEqual(formatClientKey(client(a).key) === formatClientKey(client(b).key), a === b)
     assert.deepStrictEqual(client(a).key, client(`::ffff:${a}`).key)

@@ -273,8 +273,11 @@ export const make = (index: number, thread: DataThread, taken: Int32Array, event
           flushAccepted()
           return true
         }
-        hearOne(inbox.kind(), inbox.words, floats, at)
-        inbox.done()
+        try {
+          hearOne(inbox.kind(), inbox.words, floats, at)
+        } finally {
+          inbox.done()
+        }
       }
       flushAccepted()
       return false

@@ -5,8 +5,6 @@ import * as Layer from "effect/Layer"
 import { Supervisor } from "../../src/actor/Supervisor.ts"
 import {
   DialError,
-  type Endpoint,
-  type Listener,
   type ListenerEvents,
   type ListenOptions,
   PrereadError,
@@ -14,12 +12,11 @@ import {
 } from "../../src/traffic/Transport.ts"
 import { gone } from "../../src/traffic/errno.ts"
 import { MOST_SLOTS, threadOf } from "./connectionIds.ts"
+import * as ControlListeners from "./ControlListeners.ts"
 import * as ControlSide from "./ControlSide.ts"
 import * as DataThread from "./DataThread.ts"
 import { allocate, close, eventfd, read, whenReadable } from "./libc.ts"
 import { EFD_CLOEXEC, EFD_NONBLOCK } from "./linux.ts"
-import { listenSocket } from "./listenSocket.ts"
-import * as messages from "./messages.ts"
 import { header, make as makeMemory, places } from "./ThreadMemory.ts"
 
 export interface SpliceOptions {
@@ -52,13 +49,6 @@ class ThreadLost extends Data.TaggedError("ThreadLost")<{ readonly detail: strin
   }
 }
 
-interface ListenerState {
-  readonly fds: ReadonlyArray<number>
-  readonly prerouteMs: number
-  paused: boolean
-  closing: { left: number; readonly done: () => void } | undefined
-}
-
 /** Kills a thread, for tests of what comes then. */
 export const killThread = new WeakMap<Transport["Service"], (index: number) => void>()
 
@@ -81,73 +71,41 @@ const make = Effect.fnUntraced(function* (options: SpliceOptions) {
   )
   const slots = Math.min(MOST_SLOTS, options.maxConnections + SPARE_SLOTS)
   const pipes = pipesEach(options.fdLimit, options.threads)
-  const listeners = new Map<number, ListenerState>()
-  // Kept when a listener is closed: its connections may live on.
-  const listenerEvents = new Map<number, ListenerEvents>()
-  let nextListener = 1
   let threadsLost = 0
   let hearing = false
 
-  const said = (index: number) => (): void => {
-    // While it is being heard, many things are said: it is woken once, at the end.
-    if (!hearing) threads[index]?.thread.wake()
-  }
-
-  const acknowledge = (listener: number): void => {
-    const state = listeners.get(listener)
-    if (state?.closing === undefined) return
-    state.closing.left--
-    if (state.closing.left > 0) return
-    listeners.delete(listener)
-    for (const fd of new Set(state.fds)) close(fd)
-    state.closing.done()
-  }
-
   const lost: Array<(detail: string) => void> = []
-  const threads = Array.from({ length: options.threads }, (_, index) => {
-    const memory = makeMemory(slots, pipes, taken)
-    const thread = DataThread.make(`data-plane-${index}`, memory, controlFd, (error) =>
+  const dataThreads = Array.from({ length: options.threads }, (_, index) =>
+    DataThread.make(`data-plane-${index}`, makeMemory(slots, pipes, taken), controlFd, (error) =>
       lost[index]?.(error?.message ?? "killed")
     )
-    const control = ControlSide.make(index, thread, places32, {
-      of: (listener) => listenerEvents.get(listener),
-      listenerClosed: acknowledge,
-      said: said(index)
+  )
+  const said = (index: number): void => {
+    // While it is being heard, many things are said: it is woken once, at the end.
+    if (!hearing) dataThreads[index]?.wake()
+  }
+  const listeners = ControlListeners.make(dataThreads, said)
+  const threads = dataThreads.map((thread, index) => ({
+    thread,
+    control: ControlSide.make(index, thread, places32, {
+      of: listeners.events,
+      listenerClosed: listeners.acknowledge,
+      said: () => said(index)
     })
-    return { thread, control }
-  })
+  }))
   const threadFor = (id: number) => threads[threadOf(id)]
 
-  const tellListen = (index: number, listener: number, state: ListenerState): void => {
-    const thread = threads[index]?.thread
-    if (thread === undefined) return
-    const { outbox } = thread
-    outbox.words[messages.listen.listener] = listener
-    outbox.words[messages.listen.fd] = state.fds[index % state.fds.length] ?? -1
-    outbox.words[messages.listen.prerouteMs] = state.prerouteMs
-    outbox.send(messages.LISTEN, messages.listen.words)
-    if (state.paused) outbox.send(messages.PAUSE, 1)
-    said(index)()
-  }
-
-  const tellAll = (kind: number, listener: number): void => {
-    for (const [index, { thread }] of threads.entries()) {
-      // A thread that begins anew is told of everything then.
-      if (!thread.isAlive()) continue
-      thread.outbox.words[0] = listener
-      thread.outbox.send(kind, 1)
-      said(index)()
-    }
-  }
-
   const hear = (): void => {
-    hearing = true
     let all = true
-    for (const { control, thread } of threads) {
-      thread.outbox.flush()
-      if (!control.hear(HEARD_AT_ONCE)) all = false
+    hearing = true
+    try {
+      for (const { control, thread } of threads) {
+        thread.outbox.flush()
+        if (!control.hear(HEARD_AT_ONCE)) all = false
+      }
+    } finally {
+      hearing = false
     }
-    hearing = false
     for (const { thread } of threads) {
       thread.wake()
       // It waits for places that were given back just now, or for room in the ring.
@@ -225,12 +183,10 @@ const make = Effect.fnUntraced(function* (options: SpliceOptions) {
         control.hear(Infinity)
         control.lose()
         thread.reap()
-        for (const [listener, state] of listeners) {
-          if (state.closing !== undefined) acknowledge(listener)
-        }
+        listeners.lose()
         resume(Effect.fail(new ThreadLost({ detail })))
       }
-      for (const [listener, state] of listeners) tellListen(index, listener, state)
+      listeners.tellAll(index)
       thread.start()
       // From here on it is asleep towards this thread, and woken by it.
       soon()
@@ -238,65 +194,18 @@ const make = Effect.fnUntraced(function* (options: SpliceOptions) {
     })
   for (const index of threads.keys()) yield* supervisor.supervise(`data-plane-${index}`, life(index))
 
-  const openAll = Effect.fnUntraced(function* (listenOptions: ListenOptions) {
-    const first = yield* listenSocket(listenOptions)
-    const fds = [first.fd]
-    if (listenOptions.extras?.reusePort === true) {
-      const address: Endpoint = first.address
-      for (let i = 1; i < options.threads; i++) {
-        const next = yield* listenSocket({ ...listenOptions, address }).pipe(
-          Effect.tapError(() => Effect.sync(() => fds.forEach((fd) => close(fd))))
-        )
-        fds.push(next.fd)
-      }
-    }
-    return { fds, address: first.address }
-  })
-
   const listen = Effect.fnUntraced(function* (listenOptions: ListenOptions, events: ListenerEvents) {
-    const number = nextListener++
-    const closing = Effect.callback<void>((resume) => {
-      const state = listeners.get(number)
-      if (state === undefined) return resume(Effect.void)
-      const before = state.closing?.done
-      const done = (): void => {
-        before?.()
-        resume(Effect.void)
-      }
-      if (state.closing !== undefined) {
-        state.closing = { left: state.closing.left, done }
-        return
-      }
-      const alive = threads.filter(({ thread }) => thread.isAlive())
-      state.closing = { left: alive.length, done }
-      if (alive.length > 0) return tellAll(messages.CLOSE_LISTENER, number)
-      state.closing.left = 1
-      acknowledge(number)
-    })
-    const shut = closing.pipe(Effect.forkDetach, Effect.flatMap(Fiber.join))
-    const address = yield* Effect.acquireRelease(
-      Effect.map(openAll(listenOptions), ({ address, fds }) => {
-        const state = { fds, prerouteMs: listenOptions.prerouteMs, paused: false, closing: undefined }
-        listeners.set(number, state)
-        listenerEvents.set(number, events)
-        for (const [index, { thread }] of threads.entries()) if (thread.isAlive()) tellListen(index, number, state)
-        return address
-      }),
-      () => shut
+    // A fiber of its own: in one that is being interrupted a wait would end at once.
+    const closing = (listener: number) => listeners.close(listener).pipe(Effect.forkDetach, Effect.flatMap(Fiber.join))
+    const { address, listener } = yield* Effect.acquireRelease(listeners.open(listenOptions, events), (opened) =>
+      closing(opened.listener)
     )
-    const setPaused = (paused: boolean): void => {
-      const state = listeners.get(number)
-      if (state === undefined || state.paused === paused) return
-      state.paused = paused
-      tellAll(paused ? messages.PAUSE : messages.RESUME, number)
-    }
-    const listener: Listener = {
+    return {
       address,
-      pause: () => setPaused(true),
-      resume: () => setPaused(false),
-      close: shut
+      pause: () => listeners.setPaused(listener, true),
+      resume: () => listeners.setPaused(listener, false),
+      close: closing(listener)
     }
-    return listener
   })
 
   const sum = (word: number): number => threads.reduce((all, { thread }) => all + (thread.view.header[word] ?? 0), 0)
@@ -327,8 +236,8 @@ const make = Effect.fnUntraced(function* (options: SpliceOptions) {
     abort: (id, how, why) => threadFor(id)?.control.abort(id, how, why),
     census: () => ({
       connections: threads.reduce((all, { control }) => all + control.connections(), 0),
-      listeners: listeners.size,
-      fds: 1 + 2 * threads.length + listeners.size + sum(header.sockets) + 2 * sum(header.pipesOpen),
+      listeners: listeners.size(),
+      fds: 1 + 2 * threads.length + listeners.size() + sum(header.sockets) + 2 * sum(header.pipesOpen),
       threads: threads.length,
       threadsLost,
       pipes: sum(header.pipesOpen),

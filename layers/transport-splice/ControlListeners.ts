@@ -1,0 +1,129 @@
+import * as Effect from "effect/Effect"
+import type { Endpoint, ListenError, ListenerEvents, ListenOptions } from "../../src/traffic/Transport.ts"
+import type { DataThread } from "./DataThread.ts"
+import { close } from "./libc.ts"
+import { listenSocket } from "./listenSocket.ts"
+import * as messages from "./messages.ts"
+
+/** The listening sockets of the engine. They are the control side's; threads are told to accept from them. */
+export interface ControlListeners {
+  /** Opens the sockets and has the threads accept; gives the listener's number and address. */
+  readonly open: (
+    options: ListenOptions,
+    events: ListenerEvents
+  ) => Effect.Effect<{ readonly listener: number; readonly address: Endpoint }, ListenError>
+  /** Completes when what waited in the accept queues has been taken, and the sockets are closed. */
+  readonly close: (listener: number) => Effect.Effect<void>
+  readonly setPaused: (listener: number, paused: boolean) => void
+  /** Whom to tell of a listener's connections; also when it is closed, since they live on. */
+  readonly events: (listener: number) => ListenerEvents | undefined
+  /** A thread has taken what waited and forgotten the listener. */
+  readonly acknowledge: (listener: number) => void
+  /** Tells a thread that begins of every listener. */
+  readonly tellAll: (index: number) => void
+  /** A thread that died acknowledges nothing any more. */
+  readonly lose: () => void
+  readonly size: () => number
+}
+
+interface State {
+  /** One for all threads, or one for each. */
+  readonly fds: ReadonlyArray<number>
+  readonly prerouteMs: number
+  paused: boolean
+  closing: { left: number; readonly done: Array<() => void> } | undefined
+}
+
+/** `said` is called when something was said to a thread. */
+export const make = (threads: ReadonlyArray<DataThread>, said: (index: number) => void): ControlListeners => {
+  const states = new Map<number, State>()
+  const events = new Map<number, ListenerEvents>()
+  let next = 1
+
+  const tellOf = (index: number, listener: number, state: State): void => {
+    const outbox = threads[index]?.outbox
+    if (outbox === undefined) return
+    outbox.words[messages.listen.listener] = listener
+    outbox.words[messages.listen.fd] = state.fds[index % state.fds.length] ?? -1
+    outbox.words[messages.listen.prerouteMs] = state.prerouteMs
+    outbox.send(messages.LISTEN, messages.listen.words)
+    if (state.paused) outbox.send(messages.PAUSE, 1)
+    said(index)
+  }
+
+  /** To all that live: one that begins anew is told of everything then. Returns how many there are. */
+  const tell = (kind: number, listener: number): number => {
+    let told = 0
+    for (const [index, { isAlive, outbox }] of threads.entries()) {
+      if (!isAlive()) continue
+      outbox.words[0] = listener
+      outbox.send(kind, 1)
+      said(index)
+      told++
+    }
+    return told
+  }
+
+  const finish = (listener: number, { closing, fds }: State): void => {
+    states.delete(listener)
+    for (const fd of fds) close(fd)
+    for (const done of closing?.done ?? []) done()
+  }
+
+  const acknowledge = (listener: number): void => {
+    const state = states.get(listener)
+    if (state?.closing === undefined) return
+    state.closing.left--
+    if (state.closing.left <= 0) finish(listener, state)
+  }
+
+  const openSockets = Effect.fnUntraced(function* (options: ListenOptions) {
+    const first = yield* listenSocket(options)
+    const fds = [first.fd]
+    const count = options.extras?.reusePort === true ? threads.length : 1
+    while (fds.length < count) {
+      const { fd } = yield* listenSocket({ ...options, address: first.address }).pipe(
+        Effect.tapError(() => Effect.sync(() => fds.forEach((fd) => close(fd))))
+      )
+      fds.push(fd)
+    }
+    return { fds, address: first.address }
+  })
+
+  return {
+    open: (options, to) =>
+      Effect.map(openSockets(options), ({ address, fds }) => {
+        const listener = next++
+        const state: State = { fds, prerouteMs: options.prerouteMs, paused: false, closing: undefined }
+        states.set(listener, state)
+        events.set(listener, to)
+        for (const [index, { isAlive }] of threads.entries()) if (isAlive()) tellOf(index, listener, state)
+        return { listener, address }
+      }),
+    close: (listener) =>
+      Effect.callback((resume) => {
+        const state = states.get(listener)
+        if (state === undefined) return resume(Effect.void)
+        const done = (): void => resume(Effect.void)
+        if (state.closing !== undefined) return void state.closing.done.push(done)
+        state.closing = { left: 0, done: [done] }
+        state.closing.left = tell(messages.CLOSE_LISTENER, listener)
+        if (state.closing.left === 0) finish(listener, state)
+      }),
+    setPaused: (listener, paused) => {
+      const state = states.get(listener)
+      if (state === undefined || state.paused === paused) return
+      state.paused = paused
+      tell(paused ? messages.PAUSE : messages.RESUME, listener)
+    },
+    events: (listener) => events.get(listener),
+    acknowledge,
+    tellAll: (index) => {
+      for (const [listener, state] of states) if (state.closing === undefined) tellOf(index, listener, state)
+    },
+    lose: () => {
+      for (const [listener, { closing }] of states) if (closing !== undefined) acknowledge(listener)
+    },
+    size: () => states.size
+  }
+}

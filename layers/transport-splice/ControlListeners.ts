@@ -18,11 +18,11 @@ export interface ControlListeners {
   /** Whom to tell of a listener's connections; also when it is closed, since they live on. */
   readonly events: (listener: number) => ListenerEvents | undefined
   /** A thread has taken what waited and forgotten the listener. */
-  readonly acknowledge: (listener: number) => void
+  readonly acknowledge: (listener: number, index: number) => void
   /** Tells a thread that begins of every listener. */
   readonly tellAll: (index: number) => void
   /** A thread that died acknowledges nothing any more. */
-  readonly lose: () => void
+  readonly lose: (index: number) => void
   readonly size: () => number
 }
 
@@ -31,7 +31,8 @@ interface State {
   readonly fds: ReadonlyArray<number>
   readonly prerouteMs: number
   paused: boolean
-  closing: { left: number; readonly done: Array<() => void> } | undefined
+  /** Who has not acknowledged it yet, and who waits for that. */
+  closing: { readonly threads: Set<number>; readonly done: Array<() => void> } | undefined
 }
 
 /** `said` is called when something was said to a thread. */
@@ -51,15 +52,15 @@ export const make = (threads: ReadonlyArray<DataThread>, said: (index: number) =
     said(index)
   }
 
-  /** To all that live: one that begins anew is told of everything then. Returns how many there are. */
-  const tell = (kind: number, listener: number): number => {
-    let told = 0
+  /** To all that live: one that begins anew is told of everything then. Returns who they are. */
+  const tell = (kind: number, listener: number): Set<number> => {
+    const told = new Set<number>()
     for (const [index, { isAlive, outbox }] of threads.entries()) {
       if (!isAlive()) continue
       outbox.words[0] = listener
       outbox.send(kind, 1)
       said(index)
-      told++
+      told.add(index)
     }
     return told
   }
@@ -70,11 +71,11 @@ export const make = (threads: ReadonlyArray<DataThread>, said: (index: number) =
     for (const done of closing?.done ?? []) done()
   }
 
-  const acknowledge = (listener: number): void => {
+  const acknowledge = (listener: number, index: number): void => {
     const state = states.get(listener)
     if (state?.closing === undefined) return
-    state.closing.left--
-    if (state.closing.left <= 0) finish(listener, state)
+    state.closing.threads.delete(index)
+    if (state.closing.threads.size === 0) finish(listener, state)
   }
 
   const openSockets = Effect.fnUntraced(function* (options: ListenOptions) {
@@ -106,9 +107,8 @@ export const make = (threads: ReadonlyArray<DataThread>, said: (index: number) =
         if (state === undefined) return resume(Effect.void)
         const done = (): void => resume(Effect.void)
         if (state.closing !== undefined) return void state.closing.done.push(done)
-        state.closing = { left: 0, done: [done] }
-        state.closing.left = tell(messages.CLOSE_LISTENER, listener)
-        if (state.closing.left === 0) finish(listener, state)
+        state.closing = { threads: tell(messages.CLOSE_LISTENER, listener), done: [done] }
+        if (state.closing.threads.size === 0) finish(listener, state)
       }),
     setPaused: (listener, paused) => {
       const state = states.get(listener)
@@ -121,8 +121,8 @@ export const make = (threads: ReadonlyArray<DataThread>, said: (index: number) =
     tellAll: (index) => {
       for (const [listener, state] of states) if (state.closing === undefined) tellOf(index, listener, state)
     },
-    lose: () => {
-      for (const [listener, { closing }] of states) if (closing !== undefined) acknowledge(listener)
+    lose: (index) => {
+      for (const listener of states.keys()) acknowledge(listener, index)
     },
     size: () => states.size
   }

@@ -10,7 +10,8 @@ import {
   type ListenerEvents,
   type LiveCounts,
   MAX_PRELUDE,
-  PrereadError
+  PrereadError,
+  userTimeoutMs
 } from "../../src/traffic/Transport.ts"
 import { fromEndpoint, toEndpoint } from "./addresses.ts"
 import { generationOf, idOf, slotOf } from "./connectionIds.ts"
@@ -51,6 +52,8 @@ const IDLE = 0
 const DIALS = 1
 const FLOWS = 2
 
+const dialFailure = (errno: number): DialError => (errno === 0 ? gone() : dialError(errnoName(errno)))
+
 const origin = monotonicOrigin()
 const questions = Object.keys(prereads)
 const engineLost = { by: "proxy", phase: "relay", cause: "engine-lost" } as const
@@ -64,7 +67,8 @@ export const make = (index: number, thread: DataThread, taken: Int32Array, event
   const state = new Uint8Array(slots)
   const dialNumber = new Int32Array(slots)
   const dials = new Map<number, DialResult>()
-  const prereading = new Map<number, PrereadResult>()
+  const prereading = new Map<number, { readonly number: number; readonly done: PrereadResult }>()
+  let prereadCount = 0
   let count = 0
   let batch: Array<Accepted> = []
   let batchListener = -1
@@ -86,9 +90,9 @@ export const make = (index: number, thread: DataThread, taken: Int32Array, event
   }
 
   const answerPreread = (slot: number, result: Uint8Array | PrereadError): void => {
-    const done = prereading.get(slot)
+    const asked = prereading.get(slot)
     prereading.delete(slot)
-    done?.(result)
+    asked?.done(result)
   }
 
   const flushAccepted = (): void => {
@@ -145,6 +149,8 @@ export const make = (index: number, thread: DataThread, taken: Int32Array, event
   }
 
   const onPreread = (slot: number, words: Int32Array, at: number): void => {
+    // It may be of one that was given up or asked anew.
+    if (words[at + messages.prereadDone.number] !== prereading.get(slot)?.number) return
     const verdict = words[at + messages.prereadDone.verdict]
     if (verdict !== messages.PREREAD_ENOUGH) {
       return answerPreread(
@@ -188,8 +194,9 @@ export const make = (index: number, thread: DataThread, taken: Int32Array, event
       case messages.DIAL_FAILED:
         if (dialNumber[first] !== words[at + messages.dialFailed.dial]) return
         state[first] = IDLE
-        return answerDial(first, dialError(errnoName(words[at + messages.dialFailed.errno] ?? 0)))
+        return answerDial(first, dialFailure(words[at + messages.dialFailed.errno] ?? 0))
       case messages.UNBRIDGED: {
+        if (dialNumber[first] !== words[at + messages.unbridged.dial]) return
         state[first] = IDLE
         const error = dialError(errnoName(words[at + messages.unbridged.errno] ?? 0))
         return events.of(listenerOf[first] ?? 0)?.onUnbridged(idOf(index, first, open[first] ?? 0), error)
@@ -216,6 +223,7 @@ export const make = (index: number, thread: DataThread, taken: Int32Array, event
       words[bridge.connectMs] = options.connectMs
       words.set(address, bridge.address)
       words[bridge.keepaliveMs] = options.keepaliveMs
+      words[bridge.userTimeoutMs] = userTimeoutMs(options.limits)
       words[bridge.preludeLength] = prelude?.length ?? 0
       floats[bridge.limitsF64 / 2] = options.limits.idleMs
       floats[bridge.limitsF64 / 2 + 1] = options.limits.finMs
@@ -236,7 +244,10 @@ export const make = (index: number, thread: DataThread, taken: Int32Array, event
     },
     preread: (id, question, max, done) => {
       if (!isOpen(id) || state[slotOf(id)] !== IDLE) return done(new PrereadError({ reason: "Gone" }))
-      prereading.set(slotOf(id), done)
+      if (prereading.has(slotOf(id))) answerPreread(slotOf(id), new PrereadError({ reason: "Gone" }))
+      const number = (prereadCount = (prereadCount + 1) | 0)
+      prereading.set(slotOf(id), { number, done })
+      thread.outbox.words[messages.preread.number] = number
       thread.outbox.words[messages.preread.question] = questions.indexOf(question)
       thread.outbox.words[messages.preread.max] = max
       say(messages.PREREAD, id, messages.preread.words)

@@ -28,8 +28,8 @@ export interface DataPlane {
   /** Ends a turn: what had used up its share goes on, deadlines are looked at. */
   readonly finishTurn: () => void
   readonly isIdle: () => boolean
-  /** Milliseconds; the clock is read once a turn. */
-  readonly setNow: (now: number) => void
+  /** Takes the time in milliseconds: the clock is read once a turn. */
+  readonly beginTurn: (now: number) => void
   /** Ends everything. */
   readonly shut: () => void
 }
@@ -44,7 +44,7 @@ const PATIENCE_AFTER_MS = 500
 const DISCARDS = 16
 /** Without a connection for so long, the thread needs no pipes. */
 const PIPES_IDLE_MS = 1_000
-const BOTH = linux.EPOLLIN | linux.EPOLLOUT | linux.EPOLLRDHUP | linux.EPOLLET
+const WATCHED = linux.EPOLLIN | linux.EPOLLPRI | linux.EPOLLOUT | linux.EPOLLRDHUP | linux.EPOLLET
 const SOCKET_TYPE = linux.SOCK_STREAM | linux.SOCK_NONBLOCK | linux.SOCK_CLOEXEC
 
 const questions: ReadonlyArray<Enough> = Object.values(prereads)
@@ -57,6 +57,8 @@ const finWhy = {
 const prerouteTimeout = pack({ by: "proxy", phase: "pre-route", cause: "preroute-timeout" })
 const internal = pack({ by: "proxy", phase: "pre-route", cause: "internal" })
 const lost: ReadonlyArray<Termination["phase"]> = ["pre-route", "pre-route", "dial", "relay"]
+const noRoom = pack({ by: "proxy", phase: "pre-route", cause: "limit" })
+const cancelled = pack({ by: "proxy", phase: "relay", cause: "internal" })
 const isReset = (why: number): boolean => why === linux.ECONNRESET || why === linux.EPIPE
 
 export const make = (slots: Slots.Slots, epollFd: number, event: EpollEvents, outbox: Outbox.Outbox): DataPlane => {
@@ -67,7 +69,7 @@ export const make = (slots: Slots.Slots, epollFd: number, event: EpollEvents, ou
   const pipes = Pipes.make(slots.pipeFds)
   const sockaddr = allocate(SOCKADDR_BYTES)
   const preludes = new Map<number, Uint8Array>()
-  const prereading = new Map<number, { readonly enough: Enough; readonly max: number }>()
+  const prereading = new Map<number, { readonly enough: Enough; readonly max: number; readonly number: number }>()
 
   let busyAt = 0
 
@@ -89,12 +91,13 @@ export const make = (slots: Slots.Slots, epollFd: number, event: EpollEvents, ou
       slots.dial[slot] = 0
       count(1, 1)
       enter(slot, WAITING, prerouteMs)
-      watch(client)
+      const deaf = watch(client)
       words[messages.SLOT] = slot
       words[messages.GENERATION] = generation[slot] ?? 0
       words[messages.accepted.listener] = listener
       fromSockaddr(address, words, messages.accepted.address)
       outbox.send(messages.ACCEPTED, messages.accepted.words)
+      if (deaf !== 0) end(slot, true, noRoom, deaf)
     },
     failed: (listener, why) => {
       words[messages.acceptFailed.listener] = listener
@@ -112,9 +115,10 @@ export const make = (slots: Slots.Slots, epollFd: number, event: EpollEvents, ou
     slots.header[header.sockets] = (slots.header[header.sockets] ?? 0) + sockets
   }
 
-  const watch = (side: number): void => {
-    event.set(BOTH, side, generation[side >> 1] ?? 0)
-    epollCtl(epollFd, linux.EPOLL_CTL_ADD, fdOf(side), event.memory.address)
+  /** 0, or why the kernel does not take it. */
+  const watch = (side: number): number => {
+    event.set(WATCHED, side, generation[side >> 1] ?? 0)
+    return epollCtl(epollFd, linux.EPOLL_CTL_ADD, fdOf(side), event.memory.address) < 0 ? errno() : 0
   }
 
   const enter = (slot: number, next: number, limitMs: number): void => {
@@ -151,11 +155,15 @@ export const make = (slots: Slots.Slots, epollFd: number, event: EpollEvents, ou
   }
 
   const end = (slot: number, rst: boolean, why: number, code: number): void => {
+    if (phase[slot] === FREE) return
     const client = slot * 2 + CLIENT
     const backend = slot * 2 + BACKEND
     // A side that has not taken everything never will: an orderly end would make what it has look complete.
     closeSide(client, rst || (held[backend] ?? 0) > 0)
     closeSide(backend, phase[slot] === RELAYING && (rst || (held[client] ?? 0) > 0))
+    // What was put off to a later turn must not be done to whoever has the slot then.
+    flags[client] = 0
+    flags[backend] = 0
     relay.clear(slot)
     wheel.cancel(slot)
     preludes.delete(slot)
@@ -173,18 +181,18 @@ export const make = (slots: Slots.Slots, epollFd: number, event: EpollEvents, ou
     count(-1, 0)
   }
 
+  /** Nothing went either way, so that another backend can still have the client. */
+  const isUntouched = (slot: number): boolean =>
+    slots.bytes[slot * 2 + CLIENT] === 0 &&
+    slots.bytes[slot * 2 + BACKEND] === 0 &&
+    ((flags[slot * 2 + BACKEND] ?? 0) & Slots.FINISHED) === 0
+
   const broken = (side: number, why: number): void => {
     const slot = side >> 1
     const backend = slot * 2 + BACKEND
-    const untouched =
-      side === backend &&
-      isReset(why) &&
-      slots.bytes[backend] === 0 &&
-      slots.bytes[slot * 2] === 0 &&
-      ((flags[backend] ?? 0) & Slots.FINISHED) === 0
-    if (untouched) {
+    if (side === backend && phase[slot] === RELAYING && isReset(why) && isUntouched(slot)) {
       dropBackend(slot)
-      return tell(messages.UNBRIDGED, slot, why, 0, messages.unbridged.words)
+      return tell(messages.UNBRIDGED, slot, slots.dial[slot] ?? 0, why, messages.unbridged.words)
     }
     const by = side === backend ? "backend" : "client"
     const at = lost[phase[slot] ?? WAITING] ?? "relay"
@@ -193,7 +201,10 @@ export const make = (slots: Slots.Slots, epollFd: number, event: EpollEvents, ou
 
   /** The client waits for another backend. */
   const dropBackend = (slot: number): void => {
+    const client = slot * 2 + CLIENT
     closeSide(slot * 2 + BACKEND, phase[slot] === RELAYING)
+    flags[slot * 2 + BACKEND] = 0
+    flags[client] = (flags[client] ?? 0) & ~(Slots.QUEUED | Slots.SHUT)
     relay.clear(slot)
     preludes.delete(slot)
     slots.finishedAt[slot] = 0
@@ -209,6 +220,7 @@ export const make = (slots: Slots.Slots, epollFd: number, event: EpollEvents, ou
     slots.dial[slot] = source[at + messages.bridge.dial] ?? 0
     slots.connectMs[slot] = source[at + messages.bridge.connectMs] ?? 0
     slots.keepaliveMs[slot] = source[at + messages.bridge.keepaliveMs] ?? 0
+    slots.userTimeoutMs[slot] = source[at + messages.bridge.userTimeoutMs] ?? 0
     for (let i = 0; i < 4; i++) {
       slots.limits[slot * 4 + i] = numbers[(at + messages.bridge.limitsF64) / 2 + i] ?? 0
     }
@@ -233,7 +245,8 @@ export const make = (slots: Slots.Slots, epollFd: number, event: EpollEvents, ou
       const why = errno()
       if (why !== linux.EINPROGRESS && why !== linux.EINTR) return failDial(slot, why)
     }
-    watch(backend)
+    const deaf = watch(backend)
+    if (deaf !== 0) failDial(slot, deaf)
   }
 
   const connected = (slot: number): void => {
@@ -243,6 +256,7 @@ export const make = (slots: Slots.Slots, epollFd: number, event: EpollEvents, ou
     phase[slot] = RELAYING
     phaseSince[slot] = relay.now
     slots.startedAt[slot] = relay.now
+    slots.undelivered[slot] = 0
     slots.lastByteAt[slot] = relay.now
     flags[client] = ((flags[client] ?? 0) | Slots.WRITABLE) & ~Slots.SHUT
     const prelude = preludes.get(slot)
@@ -271,6 +285,14 @@ export const make = (slots: Slots.Slots, epollFd: number, event: EpollEvents, ou
     wheel.wakeAt(side >> 1, relay.now + limits.stallMs / Relay.STALL_LOOKS)
   }
 
+  /** Whether the kernels still bring a slow receiver what was read long ago; at first they get the benefit of the doubt. */
+  const delivers = (slot: number): boolean => {
+    const queue = unacknowledged(fdOf(slot * 2 + CLIENT)) + unacknowledged(fdOf(slot * 2 + BACKEND))
+    const before = slots.undelivered[slot] ?? 0
+    slots.undelivered[slot] = queue
+    return queue > 0 && (before === 0 || queue < before)
+  }
+
   const checkLimits = (slot: number): void => {
     const client = slot * 2 + CLIENT
     const backend = slot * 2 + BACKEND
@@ -288,8 +310,11 @@ export const make = (slots: Slots.Slots, epollFd: number, event: EpollEvents, ou
     times.backendStalledAt = slots.stalledAt[client] ?? 0
     times.clientStalledAt = slots.stalledAt[backend] ?? 0
     const next = relayDeadline(times, limits, relay.now)
-    if (typeof next !== "number") end(slot, true, pack(next), 0)
-    else if (next < Infinity) wheel.wakeAt(slot, next)
+    if (typeof next !== "number") {
+      const patience = next.cause === "fin-timeout" ? limits.finMs : next.cause === "idle-timeout" ? limits.idleMs : 0
+      if (patience === 0 || !delivers(slot)) return end(slot, true, pack(next), 0)
+      wheel.wakeAt(slot, relay.now + patience / Relay.STALL_LOOKS)
+    } else if (next < Infinity) wheel.wakeAt(slot, next)
   }
 
   /** Five calls that a short connection never needs are made when it turns out to be a longer one. */
@@ -297,7 +322,7 @@ export const make = (slots: Slots.Slots, epollFd: number, event: EpollEvents, ou
     const backend = slot * 2 + BACKEND
     if (((flags[backend] ?? 0) & Slots.YOUNG) === 0) return
     flags[backend] = (flags[backend] ?? 0) & ~Slots.YOUNG
-    setPatience(fdOf(backend), slots.keepaliveMs[slot] ?? 0, slots.limits[slot * 4 + 2] ?? 0)
+    setPatience(fdOf(backend), slots.keepaliveMs[slot] ?? 0, slots.userTimeoutMs[slot] ?? 0)
   }
 
   const due = (slot: number): void => {
@@ -333,6 +358,7 @@ export const make = (slots: Slots.Slots, epollFd: number, event: EpollEvents, ou
         : verdict === "malformed"
           ? messages.PREREAD_MALFORMED
           : messages.PREREAD_ENOUGH
+    words[messages.prereadDone.number] = asked.number
     words[messages.prereadDone.length] = bytes.length
     new Uint8Array(words.buffer, messages.prereadDone.bytes * 4, bytes.length).set(bytes)
     const length = messages.prereadDone.bytes + Math.ceil(bytes.length / 4)
@@ -385,6 +411,7 @@ export const make = (slots: Slots.Slots, epollFd: number, event: EpollEvents, ou
     if ((what & (linux.EPOLLIN | linux.EPOLLRDHUP | linux.EPOLLHUP | linux.EPOLLERR)) !== 0) flag |= Slots.READABLE
     if ((what & linux.EPOLLRDHUP) !== 0) flag |= Slots.HANGUP
     if ((what & linux.EPOLLERR) !== 0) flag |= Slots.FAILED
+    if ((what & linux.EPOLLPRI) !== 0) flag |= Slots.URGENT
     if ((what & (linux.EPOLLOUT | linux.EPOLLHUP | linux.EPOLLERR)) !== 0) flag |= Slots.WRITABLE
     flags[side] = flag
     if (phase[slot] === RELAYING) onRelay(side, what)
@@ -410,18 +437,25 @@ export const make = (slots: Slots.Slots, epollFd: number, event: EpollEvents, ou
     if (!slots.isCurrent(first, source[at + messages.GENERATION] ?? 0)) return
     switch (kind) {
       case messages.BRIDGE:
-        // A dial that is not expected is answered, so that nobody waits for it.
-        if (phase[first] === WAITING) dial(first, source, numbers, at)
-        return
+        if (phase[first] === WAITING) return dial(first, source, numbers, at)
+        // Not expected, but whoever asked waits for an answer.
+        return tell(messages.DIAL_FAILED, first, source[at + messages.bridge.dial] ?? 0, 0, messages.dialFailed.words)
       case messages.CANCEL:
-        if (phase[first] === DIALLING && slots.dial[first] === source[at + messages.cancel.dial]) dropBackend(first)
+        if (phase[first] === WAITING || slots.dial[first] !== source[at + messages.cancel.dial]) return
+        // It may have succeeded already, on the way to who has given it up.
+        if (phase[first] === DIALLING || isUntouched(first)) dropBackend(first)
+        else end(first, true, cancelled, 0)
         return
       case messages.ABORT:
         return end(first, source[at + messages.abort.rst] === 1, source[at + messages.abort.why] ?? internal, 0)
       case messages.PREREAD: {
         const enough = questions[source[at + messages.preread.question] ?? 0]
         if (phase[first] !== WAITING || enough === undefined) return
-        prereading.set(first, { enough, max: Math.min(MAX_PREREAD, source[at + messages.preread.max] ?? 0) })
+        prereading.set(first, {
+          enough,
+          max: Math.min(MAX_PREREAD, source[at + messages.preread.max] ?? 0),
+          number: source[at + messages.preread.number] ?? 0
+        })
         return lookAtFirst(first)
       }
       case messages.CONSUME:
@@ -445,9 +479,7 @@ export const make = (slots: Slots.Slots, epollFd: number, event: EpollEvents, ou
       slots.header[header.heldBytes] = stash.size()
     },
     isIdle: relay.isIdle,
-    setNow: (now) => {
-      relay.now = now
-    },
+    beginTurn: relay.beginTurn,
     shut: () => {
       for (let slot = 0; slot < slots.capacity; slot++) {
         if (phase[slot] !== FREE) end(slot, true, pack({ by: "proxy", phase: "drain", cause: "forced" }), 0)

@@ -54,7 +54,6 @@ const ofConnection = new Set([
   linux.EINTR,
   linux.ECONNABORTED,
   linux.EPROTO,
-  linux.EPERM,
   linux.ENETDOWN,
   linux.EHOSTUNREACH,
   linux.ENETUNREACH,
@@ -77,28 +76,31 @@ export const make = (
   const arm = (listener: number, state: State): void => {
     const wanted = !state.paused && !state.starved && state.suspendedUntil === 0
     if (wanted === state.armed) return
-    state.armed = wanted
     // Level-triggered: what was not accepted in one turn is told of again in the next.
     event.set(linux.EPOLLIN | linux.EPOLLEXCLUSIVE, tagOf(listener), 0)
-    epollCtl(epollFd, wanted ? linux.EPOLL_CTL_ADD : linux.EPOLL_CTL_DEL, state.fd, event.memory.address)
+    const operation = wanted ? linux.EPOLL_CTL_ADD : linux.EPOLL_CTL_DEL
+    const failed = epollCtl(epollFd, operation, state.fd, event.memory.address) < 0
+    state.armed = wanted && !failed
+    if (wanted && failed) state.suspendedUntil = now + SUSPEND_MS
   }
 
   /** False when there is none left, or none can be had. */
   const acceptOne = (listener: number, state: State): boolean => {
-    const slot = events.isFull() ? -1 : slots.next()
-    if (slot < 0) {
+    if (events.isFull() || !slots.reserve()) {
       state.starved = true
       events.starved()
       // A place may have been given back just before.
-      if (!events.isFull() && slots.next() >= 0) state.starved = false
+      if (!events.isFull() && slots.hasPlace()) state.starved = false
       return false
     }
+    const slot = slots.next()
     const client = slot * 2
     length.words[0] = SOCKADDR_BYTES
     // Straight into the ledger: a thread that is killed right after must not lose it.
     slots.fds[client] = accept4(state.fd, sockaddr.address, length.address, ACCEPT_FLAGS) + 1
     if (slots.fds[client] === 0) {
       const why = errno()
+      slots.unreserve()
       if (why === linux.EAGAIN) return false
       if (ofConnection.has(why)) return true
       state.suspendedUntil = now + SUSPEND_MS
@@ -147,7 +149,7 @@ export const make = (
     retry: (time) => {
       now = time
       for (const [listener, state] of states) {
-        if (state.starved && !events.isFull() && slots.next() >= 0) state.starved = false
+        if (state.starved && !events.isFull() && slots.hasPlace()) state.starved = false
         if (state.suspendedUntil !== 0 && state.suspendedUntil <= now) state.suspendedUntil = 0
         arm(listener, state)
       }

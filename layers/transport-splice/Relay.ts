@@ -1,5 +1,6 @@
 import { allocate, errno, recv, send, shutdown, splice } from "./libc.ts"
 import { EAGAIN, EINTR, MSG_NOSIGNAL, SHUT_WR, SPLICE_F_MOVE, SPLICE_F_NONBLOCK } from "./linux.ts"
+import { pendingError } from "./options.ts"
 import type { Pipes } from "./Pipes.ts"
 import {
   BACKEND,
@@ -12,6 +13,7 @@ import {
   READABLE,
   SHUT,
   type Slots,
+  URGENT,
   WRITABLE
 } from "./Slots.ts"
 import type { Stash } from "./Stash.ts"
@@ -43,7 +45,8 @@ export interface Relay {
   readonly clear: (slot: number) => void
   /** The buffer that everything is read into; its content is nobody's once a call has returned. */
   readonly buffer: { readonly bytes: Uint8Array; readonly address: number }
-  /** Milliseconds of the thread's clock, set at each turn. */
+  readonly beginTurn: (now: number) => void
+  /** Milliseconds of the thread's clock, as of the turn's beginning. */
   now: number
 }
 
@@ -54,7 +57,9 @@ const SPLICE_BYTES = 1_048_576
 /** A splice that brings less says that the bulk is over. */
 const BULK_BYTES = 16_384
 /** Of one direction in one turn, so that one busy connection delays no other. */
-const SHARE_BYTES = 2_097_152
+const SHARE_BYTES = 1_048_576
+/** Of all directions in one turn, twice: for those with news, and for those that had used up their share. */
+const TURN_BYTES = 4_194_304
 /** Beyond this much in the stash of the thread, reads are small. */
 const STASH_BYTES = 67_108_864
 const SMALL_BYTES = 4_096
@@ -66,6 +71,7 @@ export const make = (slots: Slots, pipes: Pipes, stash: Stash, events: RelayEven
     slots
   const buffer = allocate(COPY_BYTES)
   let queued: Array<number> = []
+  let budget = TURN_BYTES
 
   const fdOf = (side: number): number => (fds[side] ?? 0) - 1
 
@@ -116,6 +122,7 @@ export const make = (slots: Slots, pipes: Pipes, stash: Stash, events: RelayEven
     }
     const left = waiting - sent
     held[side] = left
+    lastByteAt[side >> 1] = self.now
     stalledAt[side] = 0
     if (through < 0) stash.drop(side, sent, left)
     else if (left === 0) {
@@ -130,14 +137,16 @@ export const make = (slots: Slots, pipes: Pipes, stash: Stash, events: RelayEven
     const other = side ^ 1
     const size = stash.size() > STASH_BYTES ? SMALL_BYTES : COPY_BYTES
     const count = recv(fdOf(side), buffer.address, size, 0)
-    if (count <= 0) return nothing(side, count)
+    if (count <= 0) return nothing(side, count < 0 ? errno() : 0)
     account(side, count)
     const flag = flags[side] ?? 0
-    if (count === size) flags[side] = flag | BULK
-    else if ((flag & (HANGUP | FAILED)) === 0) {
-      // Less than was asked for: the queue is empty, and the next bytes will be told of.
-      flags[side] = flag & ~READABLE
-    } else if ((flag & FAILED) === 0) noteFinish(side)
+    if ((flag & URGENT) === 0) {
+      if (count === size) flags[side] = flag | BULK
+      else if ((flag & (HANGUP | FAILED)) === 0) {
+        // Less than was asked for: the queue is empty, and the next bytes will be told of.
+        flags[side] = flag & ~READABLE
+      } else if ((flag & FAILED) === 0) noteFinish(side)
+    }
     let sent = 0
     if (((flags[other] ?? 0) & WRITABLE) !== 0) {
       sent = send(fdOf(other), buffer.address, count, MSG_NOSIGNAL)
@@ -167,9 +176,9 @@ export const make = (slots: Slots, pipes: Pipes, stash: Stash, events: RelayEven
     }
     const count = splice(fdOf(side), 0, pipes.writeEnd(through), 0, SPLICE_BYTES, SPLICE_FLAGS)
     if (count <= 0) {
-      const result = nothing(side, count)
+      const why = count < 0 ? errno() : 0
       pipes.give(through)
-      return result
+      return nothing(side, why)
     }
     pipe[side] = through + 1
     held[side] = count
@@ -178,13 +187,15 @@ export const make = (slots: Slots, pipes: Pipes, stash: Stash, events: RelayEven
     return count
   }
 
-  /** A read that brought no bytes: the end, no more for now, or an error. To be called at once, for errno's sake. */
-  const nothing = (side: number, count: number): number => {
-    if (count === 0) {
+  /** A read that brought no bytes: the end, if nothing was wrong with it, no more for now, or an error. */
+  const nothing = (side: number, error: number): number => {
+    // After a FIN the kernel reads as the end for ever, even when a reset came behind it.
+    const hidden = error === 0 && ((flags[side] ?? 0) & FAILED) !== 0 ? pendingError(fdOf(side)) : 0
+    const why = error === 0 ? hidden : error
+    if (why === 0) {
       noteFinish(side)
       return 0
     }
-    const why = errno()
     if (why === EAGAIN) flags[side] = (flags[side] ?? 0) & ~READABLE
     else if (why !== EINTR) {
       events.broken(side, why)
@@ -222,21 +233,27 @@ export const make = (slots: Slots, pipes: Pipes, stash: Stash, events: RelayEven
       const flag = flags[side] ?? 0
       if ((flag & FINISHED) !== 0) return passFinish(side)
       if ((flag & READABLE) === 0) return true
-      if (share <= 0) {
+      if (share <= 0 || budget <= 0) {
         if ((flag & QUEUED) === 0) {
           flags[side] = flag | QUEUED
           queued.push(side)
         }
         return true
       }
-      const count = (flag & BULK) === 0 ? copy(side) : fill(side)
+      // A splice can't get past urgent data (RFC 6093); it stops there as at the end.
+      const count = (flag & (BULK | URGENT)) === BULK ? fill(side) : copy(side)
       if (count < 0) return false
       share -= count
+      budget -= count
     }
   }
 
   const self: Relay = {
     now: 0,
+    beginTurn: (now) => {
+      self.now = now
+      budget = TURN_BYTES
+    },
     buffer,
     pump,
     isIdle: () => queued.length === 0,
@@ -244,10 +261,15 @@ export const make = (slots: Slots, pipes: Pipes, stash: Stash, events: RelayEven
       if (queued.length === 0) return false
       const sides = queued
       queued = []
+      budget = TURN_BYTES
       for (const side of sides) {
         const flag = flags[side] ?? 0
         // The connection may have ended meanwhile, and the slot be another's: then the flag is gone.
         if ((flag & QUEUED) === 0) continue
+        if (budget <= 0) {
+          queued.push(side)
+          continue
+        }
         flags[side] = flag & ~QUEUED
         pump(side)
       }

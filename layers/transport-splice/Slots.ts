@@ -28,6 +28,8 @@ export const QUEUED = 64
 export const FAILED = 128
 /** Of a backend: has not lived long enough to need keepalive. */
 export const YOUNG = 256
+/** There is or was urgent data (RFC 6093): reads stop short at its mark. */
+export const URGENT = 512
 
 /**
  * All the thread knows of its connections: numbers in arrays, some 200 bytes for each, nothing on the heap. Arrays are as
@@ -49,14 +51,23 @@ export interface Slots extends ThreadView {
   /** -1 before it. */
   readonly firstByteUs: Float64Array
   readonly firstFinisher: Uint8Array
+  /** Bytes both kernels still had to deliver when a limit was reached. */
+  readonly undelivered: Float64Array
   /** By slot, four each: idle, FIN, stall, age; milliseconds, 0 for none. */
   readonly limits: Float64Array
   readonly prerouteMs: Int32Array
   readonly connectMs: Int32Array
   readonly keepaliveMs: Int32Array
+  readonly userTimeoutMs: Int32Array
   /** Number of the last dial. */
   readonly dial: Int32Array
-  /** The slot that the next connection would get; -1 when there is no place. */
+  /** Whether there is a place for one more. */
+  readonly hasPlace: () => boolean
+  /** Takes a place of the engine's, before a connection is accepted: threads must not pass the limit together. */
+  readonly reserve: () => boolean
+  /** Gives it back when nobody came. */
+  readonly unreserve: () => void
+  /** The slot that the next connection gets, with a place reserved. */
   readonly next: () => number
   readonly take: (slot: number) => void
   /** Gives it back; it is used again when the control side has read of the end. */
@@ -78,7 +89,6 @@ export const make = (memory: ThreadMemory, toControl: Writer): Slots => {
   let fresh = 0
 
   const next = (): number => {
-    if (Atomics.load(shared, places.taken) >= (shared[places.limit] ?? 0)) return -1
     if (count > 0 && toControl.isRead(freedAt[first] ?? 0)) return freed[first] ?? 0
     return fresh < capacity ? fresh : -1
   }
@@ -95,14 +105,23 @@ export const make = (memory: ThreadMemory, toControl: Writer): Slots => {
     phaseSince: new Float64Array(capacity),
     firstByteUs: new Float64Array(capacity),
     firstFinisher: new Uint8Array(capacity),
+    undelivered: new Float64Array(capacity),
     limits: new Float64Array(capacity * 4),
     prerouteMs: new Int32Array(capacity),
     connectMs: new Int32Array(capacity),
     keepaliveMs: new Int32Array(capacity),
+    userTimeoutMs: new Int32Array(capacity),
     dial: new Int32Array(capacity),
+    hasPlace: () => Atomics.load(shared, places.taken) < (shared[places.limit] ?? 0) && next() >= 0,
+    reserve: () => {
+      if (next() < 0) return false
+      if (Atomics.add(shared, places.taken, 1) < (shared[places.limit] ?? 0)) return true
+      Atomics.sub(shared, places.taken, 1)
+      return false
+    },
+    unreserve: () => void Atomics.sub(shared, places.taken, 1),
     next,
     take: (slot) => {
-      Atomics.add(shared, places.taken, 1)
       if (slot === fresh) fresh++
       else {
         first = (first + 1) % capacity

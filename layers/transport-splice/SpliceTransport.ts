@@ -30,7 +30,10 @@ export interface SpliceOptions {
 
 /** What the engine needs besides two file descriptors for each connection and one for each listener. */
 export const ownFds = ({ fdLimit, threads }: Pick<SpliceOptions, "fdLimit" | "threads">): number =>
-  1 + threads * (2 + 2 * pipesEach(fdLimit, threads))
+  1 + threads * (FDS_OF_THREAD + 2 * pipesEach(fdLimit, threads))
+
+/** Two of this engine, and what Node needs for a worker. */
+const FDS_OF_THREAD = 8
 
 // A few are enough where receivers keep pace. What stalled ones can hold in the kernel is bounded by them.
 const MOST_PIPES = 64
@@ -89,7 +92,7 @@ const make = Effect.fnUntraced(function* (options: SpliceOptions) {
     thread,
     control: ControlSide.make(index, thread, places32, {
       of: listeners.events,
-      listenerClosed: listeners.acknowledge,
+      listenerClosed: (listener) => listeners.acknowledge(listener, index),
       said: () => said(index)
     })
   }))
@@ -183,7 +186,7 @@ const make = Effect.fnUntraced(function* (options: SpliceOptions) {
         control.hear(Infinity)
         control.lose()
         thread.reap()
-        listeners.lose()
+        listeners.lose(index)
         resume(Effect.fail(new ThreadLost({ detail })))
       }
       listeners.tellAll(index)

@@ -32,12 +32,13 @@ export const IPPROTO_IPV6 = 41
 export const IPV6_V6ONLY = 26
 
 export const MSG_PEEK = 0x2
-export const MSG_DONTWAIT = 0x40
 export const MSG_NOSIGNAL = 0x4000
 
 export const SHUT_WR = 1
 
 export const EPOLLIN = 0x001
+/** Urgent data. */
+export const EPOLLPRI = 0x002
 export const EPOLLOUT = 0x004
 export const EPOLLERR = 0x008
 export const EPOLLHUP = 0x010
@@ -76,7 +77,6 @@ export const ECONNABORTED = errno.ECONNABORTED
 export const EPROTO = errno.EPROTO
 export const ECONNRESET = errno.ECONNRESET
 export const EPIPE = errno.EPIPE
-export const EPERM = errno.EPERM
 export const ENETDOWN = errno.ENETDOWN
 export const ENETUNREACH = errno.ENETUNREACH
 export const EHOSTUNREACH = errno.EHOSTUNREACH

@@ -20,17 +20,17 @@ export const ended = { why: 2, errno: 3, bytesInF64: 4, bytesOutF64: 6, firstByt
 export const BRIDGED = 3
 export const bridged = { dial: 2, connectUs: 3, words: 4 } as const
 
-/** From the thread: a dial has failed, the client waits for another. */
+/** From the thread: a dial has failed, the client waits for another. The errno is 0 when it was not to be dialled for. */
 export const DIAL_FAILED = 4
 export const dialFailed = { dial: 2, errno: 3, words: 4 } as const
 
 /** From the thread: the backend has reset before a byte went either way. */
 export const UNBRIDGED = 5
-export const unbridged = { errno: 2, words: 3 } as const
+export const unbridged = { dial: 2, errno: 3, words: 4 } as const
 
 /** From the thread: the answer to PREREAD. */
 export const PREREAD_DONE = 6
-export const prereadDone = { verdict: 2, length: 3, bytes: 4 } as const
+export const prereadDone = { verdict: 2, length: 3, number: 4, bytes: 6 } as const
 export const PREREAD_ENOUGH = 0
 export const PREREAD_TOO_LONG = 1
 export const PREREAD_MALFORMED = 2
@@ -41,9 +41,6 @@ export const acceptFailed = { listener: 0, errno: 1, words: 2 } as const
 
 /** From the thread: it has taken what waited, and does not know the listener any more. */
 export const LISTENER_CLOSED = 8
-
-/** From the thread: it has begun its work. */
-export const READY = 9
 
 /**
  * What the control side may hear of a little later, with something else: waking it for each costs more than the rest of a
@@ -68,9 +65,10 @@ export const bridge = {
   address: 4,
   keepaliveMs: 4 + ADDRESS_WORDS,
   preludeLength: 5 + ADDRESS_WORDS,
+  userTimeoutMs: 6 + ADDRESS_WORDS,
   /** idle, FIN, stall, age */
-  limitsF64: 6 + ADDRESS_WORDS,
-  prelude: 14 + ADDRESS_WORDS
+  limitsF64: 8 + ADDRESS_WORDS,
+  prelude: 16 + ADDRESS_WORDS
 } as const
 
 /** To the thread: give a dial up. */
@@ -82,7 +80,7 @@ export const ABORT = 7
 export const abort = { rst: 2, why: 3, words: 4 } as const
 
 export const PREREAD = 8
-export const preread = { question: 2, max: 3, words: 4 } as const
+export const preread = { question: 2, max: 3, number: 4, words: 5 } as const
 
 export const CONSUME = 9
 export const consume = { bytes: 2, words: 3 } as const

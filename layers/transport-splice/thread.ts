@@ -73,12 +73,14 @@ const commands = (): void => {
 
 /** How many events there were. */
 const turn = (): number => {
-  const mayWait = plane.isIdle() && !outbox.isFull() && inbox.sleep()
-  const longest = saidAt > 0 ? PATIENCE_MS : slots.header[header.connections] === 0 ? LONGEST_WAIT_MS : TICK_MS
+  const mayWait = plane.isIdle() && inbox.sleep()
+  // A control side that does not keep up with reading needs the processor more than this thread.
+  const hasMore = saidAt > 0 || outbox.isFull()
+  const longest = hasMore ? PATIENCE_MS : slots.header[header.connections] === 0 ? LONGEST_WAIT_MS : TICK_MS
   const count = epollWait(epollFd, events.memory.address, EVENTS, mayWait ? longest : 0)
   inbox.wake()
   const now = performance.now()
-  plane.setNow(now)
+  plane.beginTurn(now)
   for (let i = 0; i < count; i++) {
     const tag = events.tag(i)
     if (tag === WAKE_TAG) continue
@@ -108,5 +110,4 @@ const run = (): void => {
   setImmediate(run)
 }
 
-outbox.send(messages.READY, 0)
 run()

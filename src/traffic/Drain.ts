@@ -38,7 +38,8 @@ export const drain = Effect.fnUntraced(function* (listeners: ReadonlyArray<Liste
 
   yield* Effect.logInfo("draining", { connections: connections.size(), ...options })
   if (options.graceMs > 0) yield* waitFor(Effect.never, options.graceMs)
-  yield* Effect.forEach(listeners, (listener) => listener.close, { concurrency: "unbounded", discard: true })
+  const closing = Effect.forEach(listeners, (listener) => listener.close, { concurrency: "unbounded", discard: true })
+  yield* waitFor(closing, startedAt + options.timeoutMs - now())
   const open = connections.size()
   yield* Effect.logInfo("listeners closed", { connections: open })
 

@@ -30,7 +30,8 @@ import {
   type ListenError,
   type Listener,
   type ListenExtras,
-  Transport
+  Transport,
+  userTimeoutMs
 } from "./Transport.ts"
 
 export interface TrafficOptions {
@@ -199,7 +200,7 @@ export const make = Effect.fnUntraced(
           backlog: BACKLOG,
           prerouteMs: options.prerouteMs,
           keepaliveMs: options.connection.keepaliveMs,
-          userTimeoutMs: options.connection.limits.stallMs,
+          userTimeoutMs: userTimeoutMs(options.connection.limits),
           extras: options.extras
         },
         {

@@ -96,6 +96,12 @@ export interface RelayLimits {
   readonly maxAgeMs: number
 }
 
+/**
+ * TCP_USER_TIMEOUT of a relay. Not the stall limit itself: the kernel takes a receiver whose window opens little by little
+ * for one that has vanished, where the engine sees that it takes bytes.
+ */
+export const userTimeoutMs = ({ stallMs }: RelayLimits): number => Math.min(4 * stallMs, 0x7fff_ffff)
+
 export interface BridgeOptions {
   readonly address: Endpoint
   readonly connectMs: number

@@ -1,0 +1,136 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import type { Socket } from "node:net"
+import { allocate, send, shutdown } from "../../layers/transport-splice/libc.ts"
+import { MSG_NOSIGNAL, SHUT_WR } from "../../layers/transport-splice/linux.ts"
+import * as SpliceTransport from "../../layers/transport-splice/SpliceTransport.ts"
+import { Supervisor } from "../../src/actor/Supervisor.ts"
+import { seededBytes, sha256 } from "../support/bytes.ts"
+import { echo, serve } from "../support/tcp.ts"
+import { eventually } from "../support/Watch.ts"
+import * as Rig from "../transport/Rig.ts"
+
+const layer = SpliceTransport.layer({ threads: 1, maxConnections: 1_000, fdLimit: 100_000 }).pipe(
+  Layer.provide(Supervisor.layer)
+)
+
+const MSG_OOB = 1
+
+/** The number of a socket's descriptor, which Node does not tell. */
+const fdOf = (socket: Socket): number => (socket as unknown as { readonly _handle: { readonly fd: number } })._handle.fd
+
+const sendRaw = (socket: Socket, bytes: Uint8Array, flags: number): void => {
+  const memory = allocate(bytes.length)
+  memory.bytes.set(bytes)
+  assert.strictEqual(send(fdOf(socket), memory.address, bytes.length, flags | MSG_NOSIGNAL), bytes.length)
+}
+
+describe.skipIf(process.platform !== "linux")("the splice engine", () => {
+  it.live("what a busy connection has put off is not done to the next one in its slot", () =>
+    Effect.gen(function* () {
+      const rig = yield* Rig.make()
+      const bulk = yield* serve({ onPeer: ({ send }) => void Effect.runFork(send(seededBytes(1, 30_000_000))) })
+      const quiet = yield* serve({ onPeer: echo })
+      for (let round = 0; round < 4; round++) {
+        const busy = yield* Effect.forEach(Array.from({ length: 6 }), () => rig.client())
+        for (const { id } of busy) yield* rig.bridge(id, bulk.endpoint)
+        for (const { peer } of busy) yield* peer.awaitBytes(2_000_000)
+        for (const { id } of busy) {
+          rig.transport.abort(id, "rst", { by: "proxy", phase: "relay", cause: "killed" })
+        }
+        for (const { id } of busy) yield* rig.end(id)
+        const next = yield* Effect.forEach(Array.from({ length: 12 }), () => rig.client())
+        for (const { id, peer } of next) {
+          yield* rig.bridge(id, quiet.endpoint)
+          yield* peer.send("mine")
+        }
+        for (const { id, peer } of next) {
+          yield* peer.awaitText("mine")
+          yield* peer.finish
+          assert.strictEqual(Rig.why(yield* rig.end(id)), "client relay fin")
+        }
+      }
+      assert.strictEqual(rig.transport.census().threadsLost, 0)
+    }).pipe(Effect.scoped, Effect.provide(layer))
+  )
+
+  it.live("a client that finishes and then resets is gone, not finished", () =>
+    Effect.gen(function* () {
+      const rig = yield* Rig.make()
+      const server = yield* serve()
+      for (let round = 0; round < 20; round++) {
+        const { id, peer } = yield* rig.client()
+        yield* rig.bridge(id, server.endpoint, { finMs: 60_000 })
+        // In one go, so that the engine sees both together.
+        sendRaw(peer.socket, Buffer.from("question"), 0)
+        shutdown(fdOf(peer.socket), SHUT_WR)
+        yield* peer.reset
+        assert.strictEqual(Rig.why(yield* rig.end(id)), "client relay rst")
+      }
+    }).pipe(Effect.scoped, Effect.provide(layer))
+  )
+
+  for (const before of [10, 3_000_000]) {
+    it.live(`urgent data after ${before} bytes stops nothing`, () =>
+      Effect.gen(function* () {
+        const rig = yield* Rig.make()
+        const server = yield* serve()
+        for (let round = 0; round < 5; round++) {
+          const { id, peer } = yield* rig.client()
+          const [head, tail] = [seededBytes(2, before), seededBytes(3, 1_000)]
+          yield* rig.bridge(id, server.endpoint, { finMs: 5_000, stallMs: 5_000 })
+          const backend = yield* server.peer(round)
+          yield* peer.send(head)
+          sendRaw(peer.socket, Uint8Array.of(33), MSG_OOB)
+          sendRaw(peer.socket, tail, 0)
+          yield* peer.finish
+          yield* backend.awaitFin
+          // The urgent byte itself is out of band.
+          assert.strictEqual(backend.received(), before + 1_000)
+          assert.strictEqual(backend.sha256(), sha256(new Uint8Array([...head, ...tail])))
+          yield* backend.finish
+          yield* rig.end(id)
+        }
+      }).pipe(Effect.scoped, Effect.provide(layer))
+    )
+  }
+
+  for (const limit of ["finMs", "idleMs"] as const) {
+    it.live(`a slow reader is not cut by ${limit} while its kernel still takes bytes`, () =>
+      Effect.gen(function* () {
+        const rig = yield* Rig.make()
+        const bytes = seededBytes(4, 3_000_000)
+        const server = yield* serve({
+          onPeer: ({ finish, send }) => void Effect.runFork(Effect.andThen(send(bytes), finish))
+        })
+        const client = yield* rig.client({ reading: { bytes: 65_536, ms: 60 } })
+        yield* rig.bridge(client.id, server.endpoint, { [limit]: 600 })
+        yield* client.peer.awaitFin
+        assert.deepStrictEqual([client.peer.received(), client.peer.sha256()], [bytes.length, sha256(bytes)])
+      }).pipe(Effect.scoped, Effect.provide(layer))
+    )
+  }
+
+  it.live("a dial that is given up as it succeeds leaves the client free for the next", () =>
+    Effect.gen(function* () {
+      const rig = yield* Rig.make()
+      const server = yield* serve({ onPeer: echo })
+      for (let round = 0; round < 20; round++) {
+        const { id, peer } = yield* rig.client()
+        const dial = yield* rig.bridge(id, server.endpoint).pipe(Effect.forkChild({ startImmediately: true }))
+        yield* server.peer(2 * round)
+        yield* Fiber.interrupt(dial)
+        // It was bridged in time after all, or is bridged now.
+        yield* rig.bridge(id, server.endpoint).pipe(Effect.ignore, Effect.timeout(5_000))
+        yield* peer.send("ping")
+        yield* peer.awaitText("ping")
+        yield* peer.finish
+        yield* rig.end(id)
+        yield* eventually("both dials", () => server.open() === 0)
+        if (dial.pollUnsafe() === undefined) assert.fail("still dialling")
+      }
+    }).pipe(Effect.scoped, Effect.provide(layer))
+  )
+})

@@ -73,7 +73,8 @@ export const make = (index: number, thread: DataThread, taken: Int32Array, event
   let batch: Array<Accepted> = []
   let batchListener = -1
 
-  const isOpen = (id: ConnectionId): boolean => open[slotOf(id)] === generationOf(id)
+  // No connection is of generation 0, whatever a stranger's number says.
+  const isOpen = (id: ConnectionId): boolean => generationOf(id) !== 0 && open[slotOf(id)] === generationOf(id)
 
   const say = (kind: number, id: ConnectionId, words: number): void => {
     const { outbox } = thread

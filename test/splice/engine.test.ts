@@ -2,13 +2,13 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
-import type { Socket } from "node:net"
 import { allocate, send, shutdown } from "../../layers/transport-splice/libc.ts"
 import { MSG_NOSIGNAL, SHUT_WR } from "../../layers/transport-splice/linux.ts"
 import * as SpliceTransport from "../../layers/transport-splice/SpliceTransport.ts"
 import { Supervisor } from "../../src/actor/Supervisor.ts"
 import { seededBytes, sha256 } from "../support/bytes.ts"
-import { echo, serve } from "../support/tcp.ts"
+import { fdOf, socketAt } from "../support/kernelSockets.ts"
+import { echo, type Peer, serve } from "../support/tcp.ts"
 import { eventually } from "../support/Watch.ts"
 import * as Rig from "../transport/Rig.ts"
 
@@ -19,12 +19,12 @@ const layer = SpliceTransport.layer({ threads: 1, maxConnections: 1_000, fdLimit
 const MSG_OOB = 1
 
 /** The number of a socket's descriptor, which Node does not tell. */
-const fdOf = (socket: Socket): number => (socket as unknown as { readonly _handle: { readonly fd: number } })._handle.fd
+const fdOfPeer = ({ ports }: Peer): number => fdOf(socketAt(...ports)?.inode ?? 0) ?? -1
 
-const sendRaw = (socket: Socket, bytes: Uint8Array, flags: number): void => {
+const sendRaw = (peer: Peer, bytes: Uint8Array, flags: number): void => {
   const memory = allocate(bytes.length)
   memory.bytes.set(bytes)
-  assert.strictEqual(send(fdOf(socket), memory.address, bytes.length, flags | MSG_NOSIGNAL), bytes.length)
+  assert.strictEqual(send(fdOfPeer(peer), memory.address, bytes.length, flags | MSG_NOSIGNAL), bytes.length)
 }
 
 describe.skipIf(process.platform !== "linux")("the splice engine", () => {
@@ -64,8 +64,8 @@ describe.skipIf(process.platform !== "linux")("the splice engine", () => {
         const { id, peer } = yield* rig.client()
         yield* rig.bridge(id, server.endpoint, { finMs: 60_000 })
         // In one go, so that the engine sees both together.
-        sendRaw(peer.socket, Buffer.from("question"), 0)
-        shutdown(fdOf(peer.socket), SHUT_WR)
+        sendRaw(peer, Buffer.from("question"), 0)
+        shutdown(fdOfPeer(peer), SHUT_WR)
         yield* peer.reset
         assert.strictEqual(Rig.why(yield* rig.end(id)), "client relay rst")
       }
@@ -83,8 +83,8 @@ describe.skipIf(process.platform !== "linux")("the splice engine", () => {
           yield* rig.bridge(id, server.endpoint, { finMs: 5_000, stallMs: 5_000 })
           const backend = yield* server.peer(round)
           yield* peer.send(head)
-          sendRaw(peer.socket, Uint8Array.of(33), MSG_OOB)
-          sendRaw(peer.socket, tail, 0)
+          sendRaw(peer, Uint8Array.of(33), MSG_OOB)
+          sendRaw(peer, tail, 0)
           yield* peer.finish
           yield* backend.awaitFin
           // The urgent byte itself is out of band.

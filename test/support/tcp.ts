@@ -11,6 +11,8 @@ export type Closed = "fin" | (string & {})
 /** One end of a TCP connection in the hands of a test. */
 export interface Peer {
   readonly socket: net.Socket
+  /** Its own and the other end's; the socket does not know them any more once it was reset. */
+  readonly ports: readonly [local: number, remote: number]
   /** Bytes received so far, their SHA-256, and the first of them as text. */
   readonly received: () => number
   readonly sha256: () => string
@@ -89,6 +91,7 @@ const makePeer = (socket: net.Socket, reading: Reading): Peer => {
 
   return {
     socket,
+    ports: [socket.localPort ?? 0, socket.remotePort ?? 0],
     received: () => received,
     sha256: () => hash.copy().digest("hex"),
     text: () => text,

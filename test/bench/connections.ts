@@ -1,23 +1,39 @@
-import type { Measure } from "./Measure.ts"
-import { compare, perPiece, type Workload } from "./relay.ts"
-import type { Task } from "./Task.ts"
+import * as Effect from "effect/Effect"
+import { httpBackends } from "./httpBackends.ts"
+import type { BenchOptions, Measure } from "./Measure.ts"
+import { compare, processorPer, type Workload } from "./relay.ts"
+import { wrk } from "./wrk.ts"
 
-const ROUNDS = 5
+// Short and often: what disturbs the machine for a while disturbs all proxies alike.
+const SECONDS = 1
+const GOAL = 1.1
 
-const opening = (count: number, parallel: number): Workload => ({
-  what: `${parallel} at a time`,
-  task: (port) => ({ kind: "connections", port, count, parallel }),
-  ...perPiece("a connection", count)
+const opening = (connections: number): Workload => ({
+  what: `${connections} at a time`,
+  through: (port) => wrk(port, { connections, seconds: SECONDS, close: true }),
+  readings: [
+    ...processorPer({
+      name: "a connection",
+      unit: "us",
+      goal: GOAL,
+      panel: `New connection, ${connections} at a time`
+    }),
+    { name: "rate", unit: "/s", better: "higher", of: ({ ms, pieces }) => (pieces * 1_000) / ms }
+  ]
 })
 
-// Compilers and heap of a Node proxy need this many before they are at rest.
-const warmUp = (port: number): Task => ({ kind: "connections", port, count: 12_000, parallel: 64 })
+const stage = Effect.fnUntraced(function* (proxies: number, { quick }: BenchOptions) {
+  return {
+    targets: yield* httpBackends(proxies),
+    warmUps: [(port: number) => wrk(port, { connections: 64, seconds: SECONDS, close: true })],
+    workloads: [opening(64), opening(1)],
+    rounds: quick ? 2 : 6
+  }
+})
 
 /** What a connection costs the proxy. */
 export const connections: Measure = {
-  name: "relay-connections",
-  how:
-    "open, 64 bytes there and back, close; processor time of the proxy's process (user and system, all threads); HAProxy and nginx " +
-    `with one thread, without choice and log; medians of ${ROUNDS} interleaved rounds, ratios taken round by round`,
-  run: compare([warmUp], [opening(5_000, 64), opening(1_500, 1)], ROUNDS)
+  name: "connections",
+  how: "wrk with `Connection: close` through the proxy to nginx: open, one request, close; all from one address, so affinity decides",
+  run: compare(["wrk", "nginx"], stage)
 }

@@ -105,7 +105,7 @@ const run = Effect.gen(function* () {
       yield* Effect.yieldNow
     }
   }
-  return cases.map(rowOf)
+  return { rows: cases.map(rowOf) }
 })
 
 /** R10: what one choice costs, reservation and binding included. */

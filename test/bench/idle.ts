@@ -1,49 +1,63 @@
 import * as Effect from "effect/Effect"
-import { rowsOf } from "./Comparison.ts"
+import { contestsOf, type Reading } from "./Comparison.ts"
+import { makeGenerator } from "./generator.ts"
+import { kinds } from "./kinds.ts"
 import type { BenchOptions, Measure } from "./Measure.ts"
+import { connectionLimit } from "./otherKinds.ts"
 import * as procfs from "./procfs.ts"
-import { startProxy } from "./proxies.ts"
-import { makeRig } from "./Rig.ts"
+import { startProxy } from "./Proxy.ts"
 import { turned } from "./statistics.ts"
 
-const ROUNDS = 3
 const FIRST = 200
-const CONNECTIONS = 2_000
+const MOST = 6_000
 // Heaps grow until they have seen some work; what they have grown by then is no cost of idle connections.
 const WARM_UP = 3_000
-const SETTLE_MS = 300
+const SETTLE_MS = 1_500
+
+const reading = (connections: number): Reading<number> => ({
+  name: "memory a connection",
+  unit: "kB",
+  better: "lower",
+  of: (bytes) => bytes / connections / 1_024,
+  goal: 1,
+  panel: "Memory of an idle connection"
+})
 
 const run = Effect.fnUntraced(function* (options: BenchOptions) {
-  const rig = yield* makeRig(options)
-  const samples = new Map(rig.kinds.map(({ name }): [string, Array<number>] => [name, []]))
-  for (let round = 0; round < ROUNDS; round++) {
-    for (const kind of turned(rig.kinds, round)) {
+  const { missing, present } = kinds(options)
+  const connections = Math.min(MOST, connectionLimit() - FIRST - 100)
+  const { perform, targets } = yield* makeGenerator(present.length)
+  const samples = new Map(present.map(({ name }): [string, Array<number>] => [name, []]))
+  const notes = new Set(missing)
+  for (let round = 0; round < (options.quick ? 1 : 3); round++) {
+    for (const kind of turned(present, round)) {
       const bytes = yield* Effect.scoped(
         Effect.gen(function* () {
-          const { pid, port } = yield* startProxy(kind, rig.target(kind))
-          yield* rig.perform({ kind: "connections", port, count: WARM_UP, parallel: 64 })
-          yield* rig.perform({ kind: "hold", port, count: FIRST })
+          const { engine, pid, port } = yield* startProxy(kind, targets[present.indexOf(kind)] ?? 0, options.user)
+          yield* perform({ kind: "connections", port, count: WARM_UP, parallel: 64 })
+          yield* perform({ kind: "hold", port, count: FIRST })
           yield* Effect.sleep(SETTLE_MS)
           const before = procfs.residentBytes(pid)
-          yield* rig.perform({ kind: "hold", port, count: CONNECTIONS })
+          yield* perform({ kind: "hold", port, count: connections })
           yield* Effect.sleep(SETTLE_MS)
           const after = procfs.residentBytes(pid)
-          yield* rig.perform({ kind: "release" })
+          yield* perform({ kind: "release" })
+          if (engine() !== undefined) notes.add(`${kind.name} ran with engine ${engine()}`)
           return after - before
         })
       )
       samples.get(kind.name)?.push(bytes)
     }
   }
-  const compared = { name: "memory a connection", unit: "kB", of: (bytes: number) => bytes / CONNECTIONS / 1_024 }
-  return [...rowsOf({ what: "idle", compared, samples }), ...rig.missing]
+  const what = `${connections.toLocaleString("en")} connections`
+  return { rows: [], contests: contestsOf({ what, readings: [reading(connections)], samples }), notes: [...notes] }
 })
 
 /** What a connection costs that is only there. */
 export const idle: Measure = {
-  name: "relay-idle",
+  name: "idle",
   how:
-    `growth of the proxy's resident memory by ${CONNECTIONS.toLocaleString("en")} open connections that are silent after one exchange; ` +
-    `a new process each round, medians of ${ROUNDS} rounds`,
+    "growth of the proxy's own resident memory by open connections, each of another client and silent after one exchange, so with " +
+    "record, binding and log; a new process each round; buffers of sockets are the kernel's, the same for all and not in it",
   run
 }

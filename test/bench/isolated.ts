@@ -3,7 +3,7 @@ import { type ChildProcess, fork } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import type { BenchOptions, Measured } from "./Measure.ts"
 
-const LIMIT = "3 minutes"
+const LIMIT = "6 minutes"
 
 const entry = fileURLToPath(new URL("./worker.ts", import.meta.url))
 

@@ -1,12 +1,24 @@
 import { bindings } from "./bindings.ts"
+import { bulk, bulkUser } from "./bulk.ts"
+import { clients } from "./clients.ts"
 import { connections } from "./connections.ts"
 import { decision } from "./decision.ts"
 import { idle } from "./idle.ts"
 import type { Measure } from "./Measure.ts"
-import { pingPong } from "./pingPong.ts"
 import { reload } from "./reload.ts"
+import { requests } from "./requests.ts"
 import { start } from "./start.ts"
-import { bulk } from "./bulk.ts"
 
 /** In the order in which they are run and reported. */
-export const measures: ReadonlyArray<Measure> = [decision, bindings, reload, start, connections, pingPong, bulk, idle]
+export const measures: ReadonlyArray<Measure> = [
+  decision,
+  bindings,
+  reload,
+  start,
+  connections,
+  clients,
+  requests,
+  bulk,
+  bulkUser,
+  idle
+]

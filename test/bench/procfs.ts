@@ -34,10 +34,19 @@ export const cpuMs = (pid: number): number => {
   return tasks.reduce((sum, task) => sum + threadMs(`/proc/${pid}/task/${task}`), 0)
 }
 
-/** Memory of the process that is resident and its own, in bytes. */
+/**
+ * Memory of the process that is resident and no part of a file, in bytes: its own and what its threads share. Buffers of
+ * sockets and pipes are the kernel's and not in it.
+ */
 export const residentBytes = (pid: number): number => {
-  const kilobytes = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]
-  return Number(kilobytes) * 1_024
+  const kilobytes = readFileSync(`/proc/${pid}/status`, "utf8").matchAll(/^Rss(?:Anon|Shmem):\s+(\d+) kB/gm)
+  return Array.from(kilobytes).reduce((sum, [, each]) => sum + Number(each), 0) * 1_024
+}
+
+/** How many files this process, and so a child of it, may have open. */
+export const fdLimit = (): number => {
+  const hard = /^Max open files\s+\S+\s+(\S+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1]
+  return hard === undefined || hard === "unlimited" ? Infinity : Number(hard)
 }
 
 /** Without /proc nothing of another process can be measured. */

@@ -4,9 +4,11 @@ export const quantile = (values: Iterable<number>, q: number): number => {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? Number.NaN
 }
 
-/** The middle value, or the mean of the two in the middle. */
+/** The middle value, or the mean of the two in the middle; what could not be measured (NaN) is left out. */
 export const median = (values: Iterable<number>): number => {
-  const sorted = Float64Array.from(values).sort()
+  const sorted = Float64Array.from(values)
+    .filter((value) => !Number.isNaN(value))
+    .sort()
   const middle = sorted.length >> 1
   const high = sorted[middle] ?? Number.NaN
   return sorted.length % 2 === 1 ? high : (high + (sorted[middle - 1] ?? Number.NaN)) / 2

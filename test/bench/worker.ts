@@ -9,8 +9,8 @@ const measure = measures.find((each) => each.name === name)
 
 const work = Effect.gen(function* () {
   if (measure === undefined) return yield* Effect.fail(new Error(`no measure ${name}`))
-  const rows = yield* Effect.scoped(measure.run(JSON.parse(options ?? "{}") as BenchOptions))
-  const measured: Measured = { measure: measure.name, how: measure.how, rows }
+  const findings = yield* Effect.scoped(measure.run(JSON.parse(options ?? "{}") as BenchOptions))
+  const measured: Measured = { measure: measure.name, how: measure.how, ...findings }
   if (process.send === undefined) return void process.stdout.write(`${JSON.stringify(measured, undefined, 2)}\n`)
   yield* Effect.callback<void>((resume) => void process.send?.(measured, () => resume(Effect.void)))
   process.disconnect?.()

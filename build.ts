@@ -1,5 +1,5 @@
 import { build } from "esbuild"
-import { chmod, copyFile, cp, mkdir, rm, stat } from "node:fs/promises"
+import { chmod, copyFile, cp, mkdir, rm } from "node:fs/promises"
 import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
 
@@ -40,12 +40,13 @@ await chmod(join(out, "edgeproxy.js"), 0o755)
 
 const require = createRequire(import.meta.url)
 
-// What the addon's package needs at run time, with the binaries for this system that npm has chosen.
+// What of the addon's package is used at run time, and the binaries for this system, glibc and musl, that npm has chosen.
 const koffi = dirname(require.resolve("koffi"))
-await cp(koffi, join(out, "node_modules/koffi"), {
-  recursive: true,
-  filter: async (path) => /\.(js|json|txt)$/.test(path) || (await stat(path)).isDirectory()
-})
+for (const file of ["package.json", "LICENSE.txt", "index.js", "src/koffi/index.js", "src/koffi/src/static.js"]) {
+  const to = join(out, "node_modules/koffi", file)
+  await mkdir(dirname(to), { recursive: true })
+  await copyFile(join(koffi, file), to)
+}
 await cp(join(koffi, "../@koromix"), join(out, "node_modules/@koromix"), { recursive: true })
 
 const geolite = dirname(require.resolve("@ip-location-db/geolite2-country-mmdb/package.json"))

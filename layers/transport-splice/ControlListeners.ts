@@ -15,8 +15,12 @@ export interface ControlListeners {
   /** Completes when what waited in the accept queues has been taken, and the sockets are closed. */
   readonly close: (listener: number) => Effect.Effect<void>
   readonly setPaused: (listener: number, paused: boolean) => void
-  /** Whom to tell of a listener's connections; also when it is closed, since they live on. */
+  /** Whom to tell of a listener's connections; also when it is closed, until the last of them has ended. */
   readonly events: (listener: number) => ListenerEvents | undefined
+  /** One of its connections has begun. */
+  readonly began: (listener: number) => void
+  /** One of its connections has ended, and whom to tell has been told. */
+  readonly ended: (listener: number) => void
   /** A thread has taken what waited and forgotten the listener. */
   readonly acknowledge: (listener: number, index: number) => void
   /** Tells a thread that begins of every listener. */
@@ -38,7 +42,7 @@ interface State {
 /** `said` is called when something was said to a thread. */
 export const make = (threads: ReadonlyArray<DataThread>, said: (index: number) => void): ControlListeners => {
   const states = new Map<number, State>()
-  const events = new Map<number, ListenerEvents>()
+  const told = new Map<number, { readonly events: ListenerEvents; connections: number }>()
   let next = 1
 
   const tellOf = (index: number, listener: number, state: State): void => {
@@ -54,19 +58,24 @@ export const make = (threads: ReadonlyArray<DataThread>, said: (index: number) =
 
   /** To all that live: one that begins anew is told of everything then. Returns who they are. */
   const tell = (kind: number, listener: number): Set<number> => {
-    const told = new Set<number>()
+    const alive = new Set<number>()
     for (const [index, { isAlive, outbox }] of threads.entries()) {
       if (!isAlive()) continue
       outbox.words[0] = listener
       outbox.send(kind, 1)
       said(index)
-      told.add(index)
+      alive.add(index)
     }
-    return told
+    return alive
+  }
+
+  const forgetIfOver = (listener: number): void => {
+    if (!states.has(listener) && told.get(listener)?.connections === 0) told.delete(listener)
   }
 
   const finish = (listener: number, { closing, fds }: State): void => {
     states.delete(listener)
+    forgetIfOver(listener)
     for (const fd of fds) close(fd)
     for (const done of closing?.done ?? []) done()
   }
@@ -97,7 +106,7 @@ export const make = (threads: ReadonlyArray<DataThread>, said: (index: number) =
         const listener = next++
         const state: State = { fds, prerouteMs: options.prerouteMs, paused: false, closing: undefined }
         states.set(listener, state)
-        events.set(listener, to)
+        told.set(listener, { events: to, connections: 0 })
         for (const [index, { isAlive }] of threads.entries()) if (isAlive()) tellOf(index, listener, state)
         return { listener, address }
       }),
@@ -116,7 +125,17 @@ export const make = (threads: ReadonlyArray<DataThread>, said: (index: number) =
       state.paused = paused
       tell(paused ? messages.PAUSE : messages.RESUME, listener)
     },
-    events: (listener) => events.get(listener),
+    events: (listener) => told.get(listener)?.events,
+    began: (listener) => {
+      const of = told.get(listener)
+      if (of !== undefined) of.connections++
+    },
+    ended: (listener) => {
+      const of = told.get(listener)
+      if (of === undefined) return
+      of.connections--
+      forgetIfOver(listener)
+    },
     acknowledge,
     tellAll: (index) => {
       for (const [listener, state] of states) if (state.closing === undefined) tellOf(index, listener, state)

@@ -42,6 +42,8 @@ export interface ControlSide {
 
 export interface ControlEvents {
   readonly of: (listener: number) => ListenerEvents | undefined
+  readonly began: (listener: number) => void
+  readonly ended: (listener: number) => void
   readonly listenerClosed: (listener: number) => void
   /** Something was said to the thread. */
   readonly said: () => void
@@ -111,6 +113,7 @@ export const make = (index: number, thread: DataThread, taken: Int32Array, event
     listenerOf[slot] = listener
     state[slot] = IDLE
     count++
+    events.began(listener)
     if (listener !== batchListener) flushAccepted()
     batchListener = listener
     batch.push({ id: idOf(index, slot, generation), remote: toEndpoint(words, at + messages.accepted.address) })
@@ -135,7 +138,8 @@ export const make = (index: number, thread: DataThread, taken: Int32Array, event
     if (prereading.has(slot)) {
       answerPreread(slot, new PrereadError({ reason: why.cause === "preroute-timeout" ? "Deadline" : "Gone" }))
     }
-    events.of(listenerOf[slot] ?? 0)?.onEnd([
+    const listener = listenerOf[slot] ?? 0
+    events.of(listener)?.onEnd([
       {
         id,
         by: why.by,
@@ -147,6 +151,7 @@ export const make = (index: number, thread: DataThread, taken: Int32Array, event
         code: errno === 0 ? undefined : errnoName(errno)
       }
     ])
+    events.ended(listener)
   }
 
   const onPreread = (slot: number, words: Int32Array, at: number): void => {

@@ -92,6 +92,8 @@ const make = Effect.fnUntraced(function* (options: SpliceOptions) {
     thread,
     control: ControlSide.make(index, thread, places32, {
       of: listeners.events,
+      began: listeners.began,
+      ended: listeners.ended,
       listenerClosed: (listener) => listeners.acknowledge(listener, index),
       said: () => said(index)
     })

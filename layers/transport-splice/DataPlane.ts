@@ -214,6 +214,18 @@ export const make = (slots: Slots.Slots, epollFd: number, event: EpollEvents, ou
     if (deaf !== 0) failDial(slot, deaf)
   }
 
+  /**
+   * The control side can be so quick that the kernel has not been asked about the client since it was accepted, and a reset
+   * may have waited with it in the backlog.
+   */
+  const isGone = (slot: number): boolean => {
+    if (phaseSince[slot] !== relay.now) return false
+    const client = slot * 2 + CLIENT
+    const why = pendingError(sockets.fdOf(client))
+    if (why !== 0) broken(client, why)
+    return why !== 0
+  }
+
   const connected = (slot: number): void => {
     const client = slot * 2 + CLIENT
     const backend = slot * 2 + BACKEND
@@ -320,7 +332,10 @@ export const make = (slots: Slots.Slots, epollFd: number, event: EpollEvents, ou
     if (!slots.isCurrent(first, source[at + messages.GENERATION] ?? 0)) return
     switch (kind) {
       case messages.BRIDGE:
-        if (phase[first] === WAITING) return dial(first, source, numbers, at)
+        if (phase[first] === WAITING) {
+          if (isGone(first)) return
+          return dial(first, source, numbers, at)
+        }
         // Not expected, but whoever asked waits for an answer.
         return tell(messages.DIAL_FAILED, first, source[at + messages.bridge.dial] ?? 0, 0, messages.dialFailed.words)
       case messages.CANCEL:

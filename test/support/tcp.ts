@@ -97,10 +97,21 @@ const makePeer = (socket: net.Socket, reading: Reading): Peer => {
     text: () => text,
     send: (bytes) =>
       Effect.callback<void>((resume) => {
-        socket.write(bytes, () => resume(Effect.void))
+        // What can't be written is told of within the turn: who goes on sending would let no other have one.
+        if (socket.destroyed) setImmediate(() => resume(Effect.void))
+        else socket.write(bytes, () => resume(Effect.void))
       }),
     finish: Effect.sync(() => void socket.end()),
-    reset: Effect.sync(() => void socket.resetAndDestroy()),
+    reset: Effect.callback<void>((resume) => {
+      const reset = (): void => {
+        socket.resetAndDestroy()
+        resume(Effect.void)
+      }
+      // While a FIN is on its way to the kernel, libuv can't reset.
+      if (socket.writableEnded && !socket.writableFinished && !socket.destroyed) {
+        socket.once("finish", reset).once("close", reset)
+      } else reset()
+    }),
     awaitBytes: (count) => until(`${count} bytes`, () => received >= count && received),
     awaitText: (part) => until(`text ${JSON.stringify(part)}`, () => text.includes(part) && text),
     awaitFin: until("FIN", () => finished),

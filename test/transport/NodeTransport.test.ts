@@ -1,4 +1,4 @@
-import * as NodeTransport from "../../layers/transport-node/NodeTransport.ts"
 import { describeTransport } from "./describeTransport.ts"
+import { engine } from "./engines/node.ts"
 
-describeTransport("node", NodeTransport.layer)
+describeTransport(engine)

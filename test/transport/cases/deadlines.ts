@@ -127,8 +127,8 @@ export const cases: ReadonlyArray<Case> = [
     name: "stall: a receiver that is slow but goes on taking bytes is none",
     run: Effect.gen(function* () {
       const slow: Reading = { bytes: 131_072, ms: 20 }
-      const { backend, client, rig } = yield* bridged({ stallMs: 1_500 }, { client: slow })
-      yield* carry(backend, client.peer, { seed: 8, size: 20_000_000, chunk: 2_000_000 })
+      const { backend, client, rig } = yield* bridged({ stallMs: 700 }, { client: slow })
+      yield* carry(backend, client.peer, { seed: 8, size: 10_000_000, chunk: 2_000_000 })
       yield* client.peer.finish
       assert.strictEqual(Rig.why(yield* rig.end(client.id)), "backend relay fin")
     })

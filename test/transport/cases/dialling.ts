@@ -4,7 +4,6 @@ import * as Fiber from "effect/Fiber"
 import { blackHole } from "../../support/blackHole.ts"
 import { seededBytes, sha256 } from "../../support/bytes.ts"
 import { echo, greet, refusing, serve } from "../../support/tcp.ts"
-import { eventually } from "../../support/Watch.ts"
 import type { Case } from "../Case.ts"
 import * as Rig from "../Rig.ts"
 
@@ -13,9 +12,6 @@ const unreachable = { address: "127.255.255.255", port: 80 }
 
 // The engine stops reading a client without a backend somewhere beyond this.
 const EARLY_BYTES = 65_536
-
-const cameEarly = (rig: Rig.Rig, id: number, bytes: number) =>
-  eventually(`${bytes} bytes waiting for a backend`, () => (rig.counts(id)?.waiting ?? 0) >= bytes)
 
 export const cases: ReadonlyArray<Case> = [
   {
@@ -50,7 +46,7 @@ export const cases: ReadonlyArray<Case> = [
       const client = yield* rig.client()
       const bytes = seededBytes(size, size)
       yield* Effect.forkScoped(Effect.andThen(client.peer.send(bytes), client.peer.finish))
-      yield* cameEarly(rig, client.id, Math.min(size, EARLY_BYTES))
+      yield* rig.cameEarly(client, Math.min(size, EARLY_BYTES))
       const refused = yield* Effect.flip(rig.bridge(client.id, refusing))
       assert.deepStrictEqual([refused.source, refused.reason], ["backend", "Refused"])
       yield* rig.bridge(client.id, server.endpoint)
@@ -67,7 +63,7 @@ export const cases: ReadonlyArray<Case> = [
       const rig = yield* Rig.make()
       const client = yield* rig.client()
       yield* Effect.forkScoped(client.peer.send(seededBytes(1, 32_000_000)))
-      yield* cameEarly(rig, client.id, EARLY_BYTES)
+      yield* rig.cameEarly(client, EARLY_BYTES)
       yield* Effect.sleep(100)
       assert.isAtMost(rig.counts(client.id)?.waiting ?? Infinity, 4 * EARLY_BYTES)
     })
@@ -122,7 +118,7 @@ export const cases: ReadonlyArray<Case> = [
       const dial = yield* Effect.forkScoped(Effect.flip(rig.bridge(client.id, hole, { connectMs: 400 })))
       yield* client.peer.send("question")
       yield* client.peer.finish
-      yield* cameEarly(rig, client.id, 8)
+      yield* rig.cameEarly(client, 8)
       assert.strictEqual((yield* Fiber.join(dial)).reason, "Timeout")
       yield* rig.bridge(client.id, server.endpoint)
       yield* client.peer.awaitFin
@@ -138,9 +134,11 @@ export const cases: ReadonlyArray<Case> = [
       const hole = yield* blackHole()
       const client = yield* rig.client()
       const startedAt = performance.now()
-      const dial = yield* Effect.forkScoped(Effect.flip(rig.bridge(client.id, hole, { connectMs: 10_000 })))
+      const dial = yield* rig
+        .bridge(client.id, hole, { connectMs: 10_000 })
+        .pipe(Effect.flip, Effect.forkScoped({ startImmediately: true }))
       yield* client.peer.send("question")
-      yield* cameEarly(rig, client.id, 8)
+      yield* rig.cameEarly(client, 8)
       yield* client.peer.reset
       const error = yield* Fiber.join(dial)
       assert.deepStrictEqual([error.source, error.reason], ["client", "Gone"])
@@ -156,8 +154,10 @@ export const cases: ReadonlyArray<Case> = [
       const hole = yield* blackHole()
       const client = yield* rig.client()
       yield* Effect.forkScoped(client.peer.send(seededBytes(1, 1_000_000)))
-      yield* cameEarly(rig, client.id, EARLY_BYTES)
-      const dial = yield* Effect.forkScoped(Effect.flip(rig.bridge(client.id, hole, { connectMs: 3_000 })))
+      yield* rig.cameEarly(client, EARLY_BYTES)
+      const dial = yield* rig
+        .bridge(client.id, hole, { connectMs: 3_000 })
+        .pipe(Effect.flip, Effect.forkScoped({ startImmediately: true }))
       yield* client.peer.reset
       assert.strictEqual((yield* Fiber.join(dial)).reason, "Gone")
       assert.strictEqual(Rig.why(yield* rig.end(client.id)), "client dial rst")

@@ -1,11 +1,12 @@
 import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import { networkInterfaces } from "node:os"
-import { type Endpoint, ListenError, type ListenerEvents, Transport } from "../../../src/traffic/Transport.ts"
+import { ListenError, type ListenerEvents, Transport } from "../../../src/traffic/Transport.ts"
+import { liveBytes } from "../../support/heap.ts"
 import { connect, echo, serve } from "../../support/tcp.ts"
+import { eventually } from "../../support/Watch.ts"
 import type { Case } from "../Case.ts"
 import * as Rig from "../Rig.ts"
 
@@ -16,18 +17,11 @@ const silent: ListenerEvents = {
   onAcceptError: () => undefined
 }
 
-const listen = Effect.fnUntraced(function* (address: string, port: number) {
+const listen = Effect.fnUntraced(function* (address: string, port: number, events = silent) {
   const transport = yield* Transport
-  const options = { ipv6Only: false, backlog: 16, prerouteMs: 1_000, keepaliveMs: 0 }
-  return yield* transport.listen({ address: { address, port }, ...options }, silent)
+  const options = { ipv6Only: false, backlog: 16, prerouteMs: 1_000, keepaliveMs: 0, userTimeoutMs: 0 }
+  return yield* transport.listen({ address: { address, port }, ...options }, events)
 })
-
-/** How a connection is closed by the other side, be it while it is still being opened. */
-const resetOf = (to: Endpoint) =>
-  connect(to).pipe(
-    Effect.flatMap((peer) => peer.awaitClosed),
-    Effect.catch(({ code }) => Effect.succeed(code))
-  )
 
 const hasIpv6 = Object.values(networkInterfaces()).some((all) => all?.some(({ address }) => address === "::1"))
 
@@ -78,33 +72,6 @@ export const cases: ReadonlyArray<Case> = [
     })
   },
   {
-    name: "pause: nobody is accepted; resume: as before; connections that run feel neither",
-    run: Effect.gen(function* () {
-      const rig = yield* Rig.make()
-      const server = yield* serve({ onPeer: echo })
-      const running = yield* rig.client()
-      yield* rig.bridge(running.id, server.endpoint)
-      rig.listener.pause("limit")
-      rig.listener.pause("limit")
-      const newcomer = yield* Effect.forkScoped(resetOf(rig.listener.address))
-      yield* running.peer.send("ping")
-      yield* running.peer.awaitText("ping")
-      // An engine leaves newcomers in the backlog, or resets and counts them.
-      const wasReset = yield* Fiber.join(newcomer).pipe(Effect.timeoutOption(300))
-      if (wasReset._tag === "Some") {
-        assert.strictEqual(wasReset.value, "ECONNRESET")
-        assert.strictEqual(rig.transport.census().resetWhilePaused, 1)
-        assert.strictEqual(rig.acceptErrors(), 1)
-      }
-      assert.lengthOf(rig.accepted, 1)
-      rig.listener.resume()
-      const next = yield* rig.client()
-      yield* rig.bridge(next.id, server.endpoint)
-      yield* next.peer.send("pong")
-      yield* next.peer.awaitText("pong")
-    })
-  },
-  {
     name: "close: takes what waits in the accept queue, and leaves connections alone",
     run: Effect.gen(function* () {
       const rig = yield* Rig.make()
@@ -151,6 +118,31 @@ export const cases: ReadonlyArray<Case> = [
       yield* Scope.close(scope, Exit.void)
       assert.strictEqual((yield* Effect.flip(connect(address))).code, "ECONNREFUSED")
       assert.strictEqual((yield* Transport).census().listeners, 0)
+    })
+  },
+  {
+    name: "close: what was told is forgotten, once the last connection has ended",
+    run: Effect.gen(function* () {
+      // In a function of its own, so that nobody here holds what it made.
+      const lifetime = Effect.fnUntraced(function* () {
+        const told = { accepted: 0, ended: 0 }
+        const events: ListenerEvents = {
+          ...silent,
+          onAccept: (batch) => void (told.accepted += batch.length),
+          onEnd: (batch) => void (told.ended += batch.length)
+        }
+        const { address } = yield* listen("127.0.0.1", 0, events)
+        const peer = yield* connect(address)
+        yield* eventually("the connection", () => told.accepted === 1)
+        yield* peer.reset
+        yield* eventually("end of the connection", () => told.ended === 1)
+        return new WeakRef(events)
+      }, Effect.scoped)
+      const events = yield* lifetime()
+      yield* eventually("memory given back", () => {
+        liveBytes()
+        return events.deref() === undefined
+      })
     })
   }
 ]

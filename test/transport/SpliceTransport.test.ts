@@ -1,0 +1,4 @@
+import { describeTransport } from "./describeTransport.ts"
+import { engine } from "./engines/splice.ts"
+
+describeTransport(engine)

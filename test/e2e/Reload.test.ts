@@ -204,14 +204,15 @@ describe("the routing table", () => {
         const lines = edge.logs.length
         const rows = Array.from({ length: 100_000 }, (_, index) => rowOf(`b${index}`, server, { country: "BR" }))
         insertRows(edge.database, rows)
+        const began = performance.now()
         const loaded = yield* Effect.raceFirst(
           edge.log(({ backends }) => backends === 100_001, lines),
           chatter
         )
         assert.strictEqual(loaded["quarantined"], 0)
         assert.isAbove(rounds, 20)
-        // A slow machine is told from a load in one go by the length of the stop: that would take a second or two.
-        assert.isBelow(slowest, 500)
+        // A load in one go would stop everything for most of its time, be the machine slow or fast.
+        assert.isBelow(slowest, (performance.now() - began) / 2)
         const { name } = yield* greeted(edge.address, { from: "127.1.0.1" })
         assert.strictEqual(name, "a")
         const again = edge.logs.length

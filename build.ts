@@ -1,4 +1,5 @@
 import { build } from "esbuild"
+import { existsSync } from "node:fs"
 import { chmod, copyFile, cp, mkdir, rm } from "node:fs/promises"
 import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
@@ -47,7 +48,9 @@ for (const file of ["package.json", "LICENSE.txt", "index.js", "src/koffi/index.
   await mkdir(dirname(to), { recursive: true })
   await copyFile(join(koffi, file), to)
 }
-await cp(join(koffi, "../@koromix"), join(out, "node_modules/@koromix"), { recursive: true })
+const binaries = join(koffi, "../@koromix")
+// None for this system: the program then carries bytes with Node's own sockets.
+if (existsSync(binaries)) await cp(binaries, join(out, "node_modules/@koromix"), { recursive: true })
 
 const geolite = dirname(require.resolve("@ip-location-db/geolite2-country-mmdb/package.json"))
 for (const file of ["geolite2-country.mmdb", "GEOLITE2_LICENSE", "GEOLITE2_EULA"]) {

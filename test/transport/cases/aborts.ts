@@ -7,6 +7,7 @@ import { blackHole } from "../../support/blackHole.ts"
 import { seededBytes } from "../../support/bytes.ts"
 import { countFds } from "../../support/fds.ts"
 import { hasProc, socketAt } from "../../support/kernelSockets.ts"
+import { standstill } from "../../support/standstill.ts"
 import { connect, echo, serve } from "../../support/tcp.ts"
 import { eventually } from "../../support/Watch.ts"
 import type { Case } from "../Case.ts"
@@ -130,6 +131,7 @@ export const cases: ReadonlyArray<Case> = [
   ),
   {
     name: "with fin what still has to reach a slow client: never an end that looks complete",
+    skip: !hasProc,
     run: Effect.gen(function* () {
       const rig = yield* Rig.make()
       const server = yield* serve()
@@ -137,7 +139,8 @@ export const cases: ReadonlyArray<Case> = [
       yield* rig.bridge(client.id, server.endpoint)
       const backend = yield* server.peer(0)
       yield* Effect.forkScoped(backend.send(seededBytes(4, 40_000_000)))
-      yield* eventually("bytes waiting", () => (rig.counts(client.id)?.waiting ?? 0) > 0)
+      yield* standstill(backend)
+      assert.isAbove(rig.counts(client.id)?.waiting ?? 0, 0)
       rig.transport.abort(client.id, "fin", killed)
       client.peer.socket.resume()
       assert.strictEqual(yield* client.peer.awaitClosed, "ECONNRESET")
@@ -187,7 +190,8 @@ export const cases: ReadonlyArray<Case> = [
         const sender = stalled === "client" ? backend : client.peer
         const receiver = stalled === "client" ? client.peer : backend
         yield* Effect.forkScoped(sender.send(seededBytes(1, 40_000_000)))
-        yield* eventually("a stall", () => (rig.counts(client.id)?.waiting ?? 0) > 0)
+        yield* standstill(sender)
+        assert.isAbove(rig.counts(client.id)?.waiting ?? 0, 0)
         rig.transport.abort(client.id, how, killed)
         assert.strictEqual(Rig.why(yield* rig.end(client.id)), "proxy relay killed")
         sender.socket.destroy()

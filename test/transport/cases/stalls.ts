@@ -6,8 +6,9 @@ import type { Termination } from "../../../src/domain/Termination.ts"
 import { seededBytes, seededStream } from "../../support/bytes.ts"
 import { carry } from "../../support/dialog.ts"
 import { countFds } from "../../support/fds.ts"
-import { hasProc, socketAt } from "../../support/kernelSockets.ts"
+import { hasProc } from "../../support/kernelSockets.ts"
 import { setOption } from "../../support/socketOptions.ts"
+import { standstill } from "../../support/standstill.ts"
 import { echo, type Peer, type Reading, serve } from "../../support/tcp.ts"
 import { eventually } from "../../support/Watch.ts"
 import type { Case } from "../Case.ts"
@@ -53,28 +54,10 @@ const bridged = Effect.fnUntraced(function* (
   return { rig, client, backend: yield* server.peer(0) }
 })
 
-const POLLS = 5
-
-/** Everything from a sender to its receiver is full, and bytes are left over in the sender; or it is gone already. */
-const isFull = (sender: Peer) => {
-  const [local, remote] = sender.ports
-  let last = ""
-  let same = 0
-  return eventually("a standstill", () => {
-    if (sender.socket.destroyed) return true
-    const near = socketAt(local, remote)
-    const far = socketAt(remote, local)
-    const now = `${near?.unacknowledged} ${far?.unread}`
-    same = now === last && (far?.unread ?? 0) > 0 && sender.socket.writableLength > 0 ? same + 1 : 0
-    last = now
-    return same >= POLLS
-  })
-}
-
 /** Sends as much as can be buffered from the sender to a receiver that takes nothing; the rest is one more chunk. */
 const fill = Effect.fnUntraced(function* (sender: Peer, seed: number) {
   const { sent, stop } = yield* flood(sender, seed)
-  yield* isFull(sender)
+  yield* standstill(sender)
   stop()
   return sent
 })

@@ -14,6 +14,16 @@ const DONE = 2
 const program = `
 const { parentPort, workerData: { to, count, gate } } = require("node:worker_threads")
 const net = require("node:net")
+const { existsSync, readFileSync } = require("node:fs")
+const tables = ["/proc/net/tcp", "/proc/net/tcp6"].filter((table) => existsSync(table))
+// A busy kernel delivers resets a little later than they are sent.
+const areReset = (ports) =>
+  !tables.some((table) =>
+    readFileSync(table, "latin1").split("\\n").some((line) => {
+      const [, local, remote, state] = line.trim().split(/ +/)
+      return state === "01" && Number.parseInt(local.slice(-4), 16) === to.port && ports.has(Number.parseInt(remote.slice(-4), 16))
+    })
+  )
 const turn = new Int32Array(gate)
 parentPort.postMessage("ready")
 Atomics.wait(turn, 0, ${OURS})
@@ -28,11 +38,15 @@ const sockets = Array.from({ length: count }, (_, index) => {
     else if (index % 4 === 1) socket.write("lost " + index + ";")
     if (connected < count) return
     setImmediate(() => {
-      sockets.forEach((socket, index) => index % 2 === 1 && socket.resetAndDestroy())
-      setImmediate(() => {
+      const leaving = sockets.filter((_, index) => index % 2 === 1)
+      const ports = new Set(leaving.map(({ localPort }) => localPort))
+      leaving.forEach((socket) => socket.resetAndDestroy())
+      const look = () => {
+        if (!areReset(ports)) return setTimeout(look, 1)
         Atomics.store(turn, 0, ${DONE})
         Atomics.notify(turn, 0)
-      })
+      }
+      setImmediate(look)
     })
   })
   return socket

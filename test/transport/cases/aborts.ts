@@ -138,7 +138,7 @@ export const cases: ReadonlyArray<Case> = [
       const client = yield* rig.client({ reading: "stalled" })
       yield* rig.bridge(client.id, server.endpoint)
       const backend = yield* server.peer(0)
-      yield* Effect.forkScoped(backend.send(seededBytes(4, 40_000_000)))
+      yield* Effect.forkScoped(backend.send(plenty()))
       yield* standstill(backend)
       assert.isAbove(rig.counts(client.id)?.waiting ?? 0, 0)
       rig.transport.abort(client.id, "fin", killed)
@@ -189,7 +189,7 @@ export const cases: ReadonlyArray<Case> = [
         const backend = yield* server.peer(0)
         const sender = stalled === "client" ? backend : client.peer
         const receiver = stalled === "client" ? client.peer : backend
-        yield* Effect.forkScoped(sender.send(seededBytes(1, 40_000_000)))
+        yield* Effect.forkScoped(sender.send(plenty()))
         yield* standstill(sender)
         assert.isAbove(rig.counts(client.id)?.waiting ?? 0, 0)
         rig.transport.abort(client.id, how, killed)

@@ -93,7 +93,7 @@ export const cases: ReadonlyArray<Case> = [
     name: "stall: the client takes nothing",
     run: Effect.gen(function* () {
       const { backend, client, rig } = yield* bridged({ stallMs: LIMIT }, { client: "stalled" })
-      yield* Effect.forkScoped(backend.send(seededBytes(1, 40_000_000)))
+      yield* Effect.forkScoped(backend.send(plenty()))
       yield* stalls(rig, client.id)
       const ended = yield* rig.end(client.id)
       assert.strictEqual(Rig.why(ended), "client relay stall-timeout")
@@ -104,7 +104,7 @@ export const cases: ReadonlyArray<Case> = [
     name: "stall: the backend takes nothing",
     run: Effect.gen(function* () {
       const { client, rig } = yield* bridged({ stallMs: LIMIT }, { backend: "stalled" })
-      yield* Effect.forkScoped(client.peer.send(seededBytes(1, 40_000_000)))
+      yield* Effect.forkScoped(client.peer.send(plenty()))
       yield* stalls(rig, client.id)
       const ended = yield* rig.end(client.id)
       assert.strictEqual(Rig.why(ended), "backend relay stall-timeout")
@@ -115,7 +115,7 @@ export const cases: ReadonlyArray<Case> = [
     name: "stall: one direction stands, the other flows, and it is a stall all the same",
     run: Effect.gen(function* () {
       const { backend, client, rig } = yield* bridged({ stallMs: LIMIT }, { client: "stalled" })
-      yield* Effect.forkScoped(backend.send(seededBytes(1, 40_000_000)))
+      yield* Effect.forkScoped(backend.send(plenty()))
       const chatter = yield* Effect.forkScoped(Effect.forever(Effect.andThen(client.peer.send("x"), Effect.sleep(20))))
       const ended = yield* rig.end(client.id)
       yield* Fiber.interrupt(chatter)
@@ -137,7 +137,7 @@ export const cases: ReadonlyArray<Case> = [
     name: "stall: a client that vanishes meanwhile is noticed",
     run: Effect.gen(function* () {
       const { backend, client, rig } = yield* bridged({ stallMs: LIMIT }, { backend: "stalled" })
-      yield* Effect.forkScoped(client.peer.send(seededBytes(1, 40_000_000)))
+      yield* Effect.forkScoped(client.peer.send(plenty()))
       yield* stalls(rig, client.id)
       yield* client.peer.reset
       const ended = yield* rig.end(client.id)

@@ -63,7 +63,7 @@ export const cases: ReadonlyArray<Case> = [
         yield* (yield* echoing.peer(1)).finish
         yield* finished.peer.awaitFin
         yield* rig.bridge(full.id, stalled.endpoint)
-        yield* Effect.forkScoped(full.peer.send(seededBytes(1, 40_000_000)))
+        yield* Effect.forkScoped(full.peer.send(plenty()))
         yield* eventually("bytes waiting", () => (rig.counts(full.id)?.waiting ?? 0) > 0)
         yield* close
         assert.strictEqual((yield* Fiber.join(looking)).reason, "Gone")

@@ -88,7 +88,7 @@ const moments: ReadonlyArray<Moment> = [
     name: `has bytes in a pipe for a ${stalled} that takes none`,
     reach: Effect.fnUntraced(function* (rig: Rig.Rig) {
       const { backend, client } = yield* bridged(rig, stalled)
-      yield* Effect.forkScoped((stalled === "client" ? backend : client.peer).send(seededBytes(1, 40_000_000)))
+      yield* Effect.forkScoped((stalled === "client" ? backend : client.peer).send(plenty()))
       yield* eventually("bytes in a pipe", () => rig.transport.census().pipes > 0)
       yield* eventually("bytes waiting", () => (rig.counts(client.id)?.waiting ?? 0) > 0)
       return { client, backend }
@@ -102,7 +102,7 @@ const moments: ReadonlyArray<Moment> = [
       yield* Effect.scoped(
         Effect.gen(function* () {
           yield* leaveFds(0)
-          yield* Effect.forkDetach(backend.send(seededBytes(3, 40_000_000)))
+          yield* Effect.forkDetach(backend.send(plenty()))
           yield* eventually("bytes in the engine's memory", () => rig.transport.census().heldBytes > 0)
         })
       )

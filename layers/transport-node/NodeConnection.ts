@@ -83,6 +83,9 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
 
   dial(options: BridgeOptions, done: DialResult): void {
     if (this.phase !== "waiting") return done(gone())
+    // A bridge takes the bytes that were to be looked at.
+    this.prereading?.done(new PrereadError({ reason: "Gone" }))
+    this.prereading = undefined
     this.enter("dialling", options.connectMs)
     this.dialled = done
     this.options = options
@@ -91,6 +94,7 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
 
   preread(question: Preread, max: number, done: Prereading["done"]): void {
     if (this.phase !== "waiting" || this.termination !== undefined) return done(new PrereadError({ reason: "Gone" }))
+    this.prereading?.done(new PrereadError({ reason: "Gone" }))
     this.prereading = { enough: prereads[question], max: Math.min(max, MAX_PREREAD), done }
     this.lookAtEarly()
   }

@@ -19,7 +19,7 @@ import type { DataThread } from "./DataThread.ts"
 import { interfaceIndex } from "./libc.ts"
 import { errnoName } from "./linux.ts"
 import * as messages from "./messages.ts"
-import { monotonicOrigin, places } from "./ThreadMemory.ts"
+import { header, monotonicOrigin, places } from "./ThreadMemory.ts"
 
 type DialResult = (result: Bridged | DialError) => void
 type PrereadResult = (result: Uint8Array | PrereadError) => void
@@ -132,6 +132,7 @@ export const make = (index: number, thread: DataThread, taken: Int32Array, event
     const phase = why.phase === "pre-route" && state[slot] === DIALS ? "dial" : why.phase
     open[slot] = 0
     count--
+    Atomics.sub(view.header, header.places, 1)
     Atomics.sub(taken, places.taken, 1)
     // Errors are made only for those who wait: their stack traces would cost more than all the rest.
     if (dials.has(slot)) answerDial(slot, gone())
@@ -217,6 +218,8 @@ export const make = (index: number, thread: DataThread, taken: Int32Array, event
     bridge: (id, options, done) => {
       const slot = slotOf(id)
       if (!isOpen(id) || state[slot] !== IDLE) return done(gone())
+      // A bridge takes the bytes that were to be looked at.
+      if (prereading.has(slot)) answerPreread(slot, new PrereadError({ reason: "Gone" }))
       const address = fromEndpoint(options.address, interfaceIndex)
       if (address === undefined) return done(dialError("EINVAL"))
       const prelude = options.prelude?.subarray(0, MAX_PRELUDE)
@@ -229,7 +232,7 @@ export const make = (index: number, thread: DataThread, taken: Int32Array, event
       words[bridge.connectMs] = options.connectMs
       words.set(address, bridge.address)
       words[bridge.keepaliveMs] = options.keepaliveMs
-      words[bridge.userTimeoutMs] = userTimeoutMs(options.limits)
+      words[bridge.userTimeoutMs] = userTimeoutMs(options.limits, options.keepaliveMs)
       words[bridge.preludeLength] = prelude?.length ?? 0
       floats[bridge.limitsF64 / 2] = options.limits.idleMs
       floats[bridge.limitsF64 / 2 + 1] = options.limits.finMs
@@ -300,14 +303,12 @@ export const make = (index: number, thread: DataThread, taken: Int32Array, event
       return false
     },
     lose: () => {
-      // Accepted, but not told of before the thread died.
-      for (let slot = 0; slot < slots; slot++) {
-        if (open[slot] === 0 && view.phase[slot] !== 0) Atomics.sub(taken, places.taken, 1)
-      }
       for (let slot = 0; slot < slots; slot++) {
         if (open[slot] === 0) continue
         endOf(slot, engineLost, view.bytes[slot * 2] ?? 0, view.bytes[slot * 2 + 1] ?? 0, -1, 0)
       }
+      // Of clients that were not told of before the thread died.
+      Atomics.sub(taken, places.taken, Atomics.exchange(view.header, header.places, 0))
     },
     connections: () => count
   }

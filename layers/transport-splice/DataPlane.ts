@@ -80,7 +80,6 @@ export const make = (slots: Slots.Slots, epollFd: number, event: EpollEvents, ou
   const listeners = Listeners.make(slots, epollFd, event, (listener) => LISTENER_TAG | listener, {
     accepted: (slot, listener, prerouteMs, address) => {
       const client = slot * 2 + CLIENT
-      slots.listener[slot] = listener
       slots.bytes[client] = 0
       slots.bytes[client + 1] = 0
       flags[client] = 0

@@ -114,6 +114,8 @@ export const make = (
 
   return {
     add: (listener, fd, prerouteMs) => {
+      // Told twice, when a thread before this one could not begin.
+      if (states.has(listener)) return
       const state: State = { fd, prerouteMs, paused: false, starved: false, suspendedUntil: 0, armed: false, batch: 1 }
       states.set(listener, state)
       arm(listener, state)

@@ -1,5 +1,5 @@
 import { allocate, errno, recv, send, shutdown, splice } from "./libc.ts"
-import { EAGAIN, EINTR, MSG_NOSIGNAL, SHUT_WR, SPLICE_F_MOVE, SPLICE_F_NONBLOCK } from "./linux.ts"
+import { EAGAIN, EINTR, EIO, MSG_NOSIGNAL, SHUT_WR, SPLICE_F_MOVE, SPLICE_F_NONBLOCK } from "./linux.ts"
 import { pendingError } from "./options.ts"
 import type { Pipes } from "./Pipes.ts"
 import {
@@ -120,6 +120,10 @@ export const make = (slots: Slots, pipes: Pipes, stash: Stash, events: RelayEven
       }
       return true
     }
+    if (sent === 0) {
+      events.broken(other, EIO)
+      return false
+    }
     const left = waiting - sent
     held[side] = left
     lastByteAt[side >> 1] = self.now
@@ -178,7 +182,11 @@ export const make = (slots: Slots, pipes: Pipes, stash: Stash, events: RelayEven
     if (count <= 0) {
       const why = count < 0 ? errno() : 0
       pipes.give(through)
-      return nothing(side, why)
+      if (why === EINTR) return 0
+      // A splice also stops at urgent data, and when the kernel has no page to spare. Only a read tells the end, that there
+      // is no more for now, or what is wrong.
+      flags[side] = (flags[side] ?? 0) & ~BULK
+      return copy(side)
     }
     pipe[side] = through + 1
     held[side] = count

@@ -1,5 +1,5 @@
 import type { Writer } from "./Ring.ts"
-import { open, places, type ThreadMemory, type ThreadView } from "./ThreadMemory.ts"
+import { header, open, places, type ThreadMemory, type ThreadView } from "./ThreadMemory.ts"
 
 export const FREE = 0
 /** For its bridge. */
@@ -115,11 +115,17 @@ export const make = (memory: ThreadMemory, toControl: Writer): Slots => {
     hasPlace: () => Atomics.load(shared, places.taken) < (shared[places.limit] ?? 0) && next() >= 0,
     reserve: () => {
       if (next() < 0) return false
-      if (Atomics.add(shared, places.taken, 1) < (shared[places.limit] ?? 0)) return true
+      if (Atomics.add(shared, places.taken, 1) < (shared[places.limit] ?? 0)) {
+        Atomics.add(view.header, header.places, 1)
+        return true
+      }
       Atomics.sub(shared, places.taken, 1)
       return false
     },
-    unreserve: () => void Atomics.sub(shared, places.taken, 1),
+    unreserve: () => {
+      Atomics.sub(view.header, header.places, 1)
+      Atomics.sub(shared, places.taken, 1)
+    },
     next,
     take: (slot) => {
       if (slot === fresh) fresh++

@@ -43,6 +43,9 @@ const pipesEach = (fdLimit: number, threads: number): number =>
 /** A slot comes back when its end has been heard of: a few more than connections keep the rest going meanwhile. */
 const SPARE_SLOTS = 1_024
 
+/** A native addon that is being loaded by a thread that is terminated aborts the process. */
+const LONGEST_LOAD_MS = 1_000
+
 /** Messages heard at once; then other work of the control side gets its turn. */
 const HEARD_AT_ONCE = 512
 
@@ -85,7 +88,11 @@ const make = Effect.fnUntraced(function* (options: SpliceOptions) {
   )
   const said = (index: number): void => {
     // While it is being heard, many things are said: it is woken once, at the end.
-    if (!hearing) dataThreads[index]?.wake()
+    if (hearing) return
+    const thread = dataThreads[index]
+    thread?.wake()
+    // It may have nothing to say itself when it has made room.
+    if (thread?.outbox.isFull() === true) soon()
   }
   const listeners = ControlListeners.make(dataThreads, said)
   const threads = dataThreads.map((thread, index) => ({
@@ -153,6 +160,9 @@ const make = Effect.fnUntraced(function* (options: SpliceOptions) {
     for (const { thread } of threads) {
       Atomics.store(thread.view.header, header.stop, 1)
       thread.rouse()
+    }
+    for (const { thread } of threads) {
+      if (thread.isAlive()) Atomics.wait(thread.view.header, header.loaded, 0, LONGEST_LOAD_MS)
     }
   }
   yield* Effect.acquireRelease(

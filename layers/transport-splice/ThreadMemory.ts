@@ -26,7 +26,11 @@ export const header = {
   connections: 4,
   heldBytes: 5,
   /** Clients and backends. */
-  sockets: 6
+  sockets: 6,
+  /** Of {@link places}: raised by the thread, lowered by the control side when it has read of the end. */
+  places: 7,
+  /** The thread has loaded its code: one that is terminated before takes the process with it. */
+  loaded: 8
 } as const
 const HEADER_BYTES = 64
 
@@ -51,7 +55,6 @@ export interface ThreadView {
   readonly held: Int32Array
   /** By slot. */
   readonly generation: Int32Array
-  readonly listener: Int32Array
   /** Read and write ends of the pipes, plus one, or 0. */
   readonly pipeFds: Int32Array
   readonly phase: Uint8Array
@@ -75,7 +78,6 @@ const layout = (slots: number, pipes: number) => {
     fds: take(slots * 8),
     held: take(slots * 8),
     generation: take(slots * 4),
-    listener: take(slots * 4),
     pipeFds: take(pipes * 8),
     phase: take(slots)
   }
@@ -119,7 +121,6 @@ export const open = ({ block, pipes, slots }: ThreadMemory): ThreadView => {
     fds: new Int32Array(block, at.fds, slots * 2),
     held: new Int32Array(block, at.held, slots * 2),
     generation: new Int32Array(block, at.generation, slots),
-    listener: new Int32Array(block, at.listener, slots),
     pipeFds: new Int32Array(block, at.pipeFds, pipes * 2),
     phase: new Uint8Array(block, at.phase, slots)
   }

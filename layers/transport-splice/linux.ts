@@ -70,6 +70,7 @@ export const SIOCOUTQ = 0x5411
 const { errno } = constants
 
 export const EINTR = errno.EINTR
+export const EIO = 5
 export const EAGAIN = errno.EAGAIN
 export const EINPROGRESS = errno.EINPROGRESS
 export const ETIMEDOUT = errno.ETIMEDOUT

@@ -1,8 +1,8 @@
 import { workerData } from "node:worker_threads"
 import * as DataPlane from "./DataPlane.ts"
 import * as EpollEvents from "./EpollEvents.ts"
-import { allocate, close, epollCreate1, epollCtl, epollWait, write } from "./libc.ts"
-import { EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLLET, EPOLLIN } from "./linux.ts"
+import { allocate, close, epollCreate1, epollCtl, epollWait, errno, write } from "./libc.ts"
+import { EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLLET, EPOLLIN, errnoName } from "./linux.ts"
 import * as messages from "./messages.ts"
 import * as Outbox from "./Outbox.ts"
 import * as Ring from "./Ring.ts"
@@ -44,11 +44,17 @@ const writer = Ring.writer(memory.toControl)
 const outbox = Outbox.make(writer, LONGEST_MESSAGE, messages.canWait)
 const slots = Slots.make(memory, writer)
 
+Atomics.store(slots.header, header.loaded, 1)
+Atomics.notify(slots.header, header.loaded)
+
 slots.header[header.epollFd] = epollCreate1(EPOLL_CLOEXEC) + 1
 const epollFd = (slots.header[header.epollFd] ?? 0) - 1
+if (epollFd < 0) throw new Error(`no epoll instance: ${errnoName(errno())}`)
 // Edge-triggered, so that it need not be read: a counter of 64 bits has room for all wake-ups there will ever be.
 single.set(EPOLLIN | EPOLLET, WAKE_TAG, 0)
-epollCtl(epollFd, EPOLL_CTL_ADD, wakeFd, single.memory.address)
+if (epollCtl(epollFd, EPOLL_CTL_ADD, wakeFd, single.memory.address) < 0) {
+  throw new Error(`nothing wakes this thread: ${errnoName(errno())}`)
+}
 slots.clock[0] = monotonicOrigin()
 const plane = DataPlane.make(slots, epollFd, single, outbox)
 

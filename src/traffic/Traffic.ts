@@ -200,7 +200,7 @@ export const make = Effect.fnUntraced(
           backlog: BACKLOG,
           prerouteMs: options.prerouteMs,
           keepaliveMs: options.connection.keepaliveMs,
-          userTimeoutMs: userTimeoutMs(options.connection.limits),
+          userTimeoutMs: userTimeoutMs(options.connection.limits, options.connection.keepaliveMs),
           extras: options.extras
         },
         {

@@ -2,11 +2,13 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import { allocate, send, shutdown } from "../../layers/transport-splice/libc.ts"
 import { MSG_NOSIGNAL, SHUT_WR } from "../../layers/transport-splice/linux.ts"
 import * as SpliceTransport from "../../layers/transport-splice/SpliceTransport.ts"
-import { Supervisor } from "../../src/actor/Supervisor.ts"
+import { defaultRestartPolicy, Supervisor } from "../../src/actor/Supervisor.ts"
 import { seededBytes, sha256 } from "../support/bytes.ts"
+import { farEnd } from "../support/farEnd.ts"
 import { fdOf, socketAt } from "../support/kernelSockets.ts"
 import { echo, type Peer, serve } from "../support/tcp.ts"
 import { eventually } from "../support/Watch.ts"
@@ -16,15 +18,21 @@ const layer = SpliceTransport.layer({ threads: 1, maxConnections: 1_000, fdLimit
   Layer.provide(Supervisor.layer)
 )
 
+const PLACES = 100
+const soon = Supervisor.layerWith({ ...defaultRestartPolicy, firstDelayMs: 5, maxDelayMs: 5 }).pipe(
+  Layer.provideMerge(Logger.layer([]))
+)
+const small = SpliceTransport.layer({ threads: 1, maxConnections: PLACES, fdLimit: 100_000 }).pipe(Layer.provide(soon))
+
 const MSG_OOB = 1
 
 /** The number of a socket's descriptor, which Node does not tell. */
 const fdOfPeer = ({ ports }: Peer): number => fdOf(socketAt(...ports)?.inode ?? 0) ?? -1
 
-const sendRaw = (peer: Peer, bytes: Uint8Array, flags: number): void => {
+const sendRaw = (fd: number, bytes: Uint8Array, flags: number): void => {
   const memory = allocate(bytes.length)
   memory.bytes.set(bytes)
-  assert.strictEqual(send(fdOfPeer(peer), memory.address, bytes.length, flags | MSG_NOSIGNAL), bytes.length)
+  assert.strictEqual(send(fd, memory.address, bytes.length, flags | MSG_NOSIGNAL), bytes.length)
 }
 
 describe.skipIf(process.platform !== "linux")("the splice engine", () => {
@@ -64,7 +72,7 @@ describe.skipIf(process.platform !== "linux")("the splice engine", () => {
         const { id, peer } = yield* rig.client()
         yield* rig.bridge(id, server.endpoint, { finMs: 60_000 })
         // In one go, so that the engine sees both together.
-        sendRaw(peer, Buffer.from("question"), 0)
+        sendRaw(fdOfPeer(peer), Buffer.from("question"), 0)
         shutdown(fdOfPeer(peer), SHUT_WR)
         yield* peer.reset
         assert.strictEqual(Rig.why(yield* rig.end(id)), "client relay rst")
@@ -83,8 +91,8 @@ describe.skipIf(process.platform !== "linux")("the splice engine", () => {
           yield* rig.bridge(id, server.endpoint, { finMs: 5_000, stallMs: 5_000 })
           const backend = yield* server.peer(round)
           yield* peer.send(head)
-          sendRaw(peer, Uint8Array.of(33), MSG_OOB)
-          sendRaw(peer, tail, 0)
+          sendRaw(fdOfPeer(peer), Uint8Array.of(33), MSG_OOB)
+          sendRaw(fdOfPeer(peer), tail, 0)
           yield* peer.finish
           yield* backend.awaitFin
           // The urgent byte itself is out of band.
@@ -96,6 +104,52 @@ describe.skipIf(process.platform !== "linux")("the splice engine", () => {
       }).pipe(Effect.scoped, Effect.provide(layer))
     )
   }
+
+  it.live("threads that die while clients come cost no places", () =>
+    Effect.gen(function* () {
+      const rig = yield* Rig.make()
+      const { send } = yield* farEnd
+      for (let round = 0; round < 30; round++) {
+        const seen = rig.accepted.length
+        const connecting = yield* Effect.forkChild(send({ do: "connect", to: rig.listener.address, count: PLACES }), {
+          startImmediately: true
+        })
+        yield* rig.watch.until("clients", () => rig.accepted.length > seen)
+        const { threadsLost } = rig.transport.census()
+        SpliceTransport.killThread.get(rig.transport)?.(0)
+        yield* eventually("loss of the thread", () => rig.transport.census().threadsLost > threadsLost)
+        yield* Fiber.join(connecting)
+        yield* send({ do: "leave" })
+      }
+      yield* send({ do: "connect", to: rig.listener.address, count: PLACES })
+      yield* eventually(
+        () => `${PLACES} connections, but ${rig.transport.census().connections}`,
+        () => rig.transport.census().connections === PLACES
+      )
+    }).pipe(Effect.scoped, Effect.provide(small))
+  )
+
+  it.live("urgent data in the midst of bulk, with the end right behind it, costs no bytes", () =>
+    Effect.gen(function* () {
+      const rig = yield* Rig.make()
+      // In a process of its own it takes bytes at any time, so that mark and FIN find the engine at work.
+      const { backend } = yield* farEnd
+      const [head, tail] = [seededBytes(2, 3_000_000), seededBytes(3, 5_000)]
+      const whole = sha256(new Uint8Array([...head, ...tail]))
+      for (let round = 0; round < 60; round++) {
+        const { id, peer } = yield* rig.client()
+        yield* rig.bridge(id, backend)
+        const fd = fdOfPeer(peer)
+        yield* peer.send(head)
+        sendRaw(fd, Uint8Array.of(33), MSG_OOB)
+        sendRaw(fd, tail, 0)
+        shutdown(fd, SHUT_WR)
+        yield* peer.awaitFin
+        assert.deepStrictEqual([peer.received(), peer.sha256()], [head.length + tail.length, whole])
+        rig.transport.abort(id, "rst", { by: "proxy", phase: "relay", cause: "killed" })
+      }
+    }).pipe(Effect.scoped, Effect.provide(layer))
+  )
 
   for (const limit of ["finMs", "idleMs"] as const) {
     it.live(`a slow reader is not cut by ${limit} while its kernel still takes bytes`, () =>

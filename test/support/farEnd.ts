@@ -28,9 +28,14 @@ const program = fileURLToPath(new URL("./farEndProcess.ts", import.meta.url))
 /** What it says next; its messages are its own program's. */
 const hear = <A>(child: ChildProcess): Effect.Effect<A> =>
   Effect.callback((resume) => {
-    child.once("message", (message) => resume(Effect.succeed(message as A)))
-    child.once("exit", (code) => resume(Effect.die(new Error(`the far end exited with ${code}`))))
-    return Effect.sync(() => child.removeAllListeners())
+    const done = (result: Effect.Effect<A>): void => {
+      child.off("message", onMessage).off("exit", onExit)
+      resume(result)
+    }
+    const onMessage = (message: unknown): void => done(Effect.succeed(message as A))
+    const onExit = (code: number | null): void => done(Effect.die(new Error(`the far end exited with ${code}`)))
+    child.on("message", onMessage).on("exit", onExit)
+    return Effect.sync(() => child.off("message", onMessage).off("exit", onExit))
   })
 
 export const farEnd: Effect.Effect<FarEnd, never, Scope.Scope> = Effect.gen(function* () {

@@ -1,66 +1,65 @@
-import { readFileSync, readdirSync, readlinkSync } from "node:fs"
+import koffi from "koffi"
+import { existsSync, fstatSync, readdirSync, readlinkSync } from "node:fs"
 
-/** A TCP socket of this machine as the kernel shows it in /proc/net/tcp and tcp6 (proc(5)). */
+/** A TCP socket of this process as the kernel sees it. */
 export interface KernelSocket {
-  readonly state: string
   /** Bytes that have come and that no program has read. */
   readonly unread: number
   /** Bytes that were written and that the peer has not acknowledged. */
   readonly unacknowledged: number
-  /** 0 when no program has it (any more), or not yet. */
   readonly inode: number
 }
 
-const states = ["", "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT", "CLOSE"].concat(
-  "CLOSE_WAIT",
-  "LAST_ACK",
-  "LISTEN",
-  "CLOSING"
-)
+const library = koffi.load(null)
+const getsockname = library.func("int getsockname(int, void *, void *)")
+const getpeername = library.func("int getpeername(int, void *, void *)")
+const ioctl = library.func("int ioctl(int, unsigned long, void *)")
 
-const tables = ["/proc/net/tcp", "/proc/net/tcp6"]
+/** Linux's numbers (tcp(7)). */
+const SIOCINQ = 0x541b
+const SIOCOUTQ = 0x5411
 
-const lines = (table: string): ReadonlyArray<string> => {
-  try {
-    return readFileSync(table, "latin1").split("\n").slice(1)
-  } catch {
-    return []
-  }
+const FDS = "/proc/self/fd"
+
+export const hasProc = existsSync(FDS)
+
+const sockaddr = Buffer.alloc(128)
+const length = Buffer.alloc(4)
+
+/** 0 for what is no socket, or has no peer (any more). The port's place is the same for IPv4 and IPv6. */
+const portOf = (call: typeof getsockname, fd: number): number => {
+  length.writeInt32LE(sockaddr.length)
+  return call(fd, sockaddr, length) < 0 ? 0 : sockaddr.readUInt16BE(2)
 }
 
-const hexPort = (port: number): string => port.toString(16).toUpperCase().padStart(4, "0")
+const count = (fd: number, request: number): number => {
+  const value = Buffer.alloc(4)
+  return ioctl(fd, request, value) < 0 ? 0 : value.readInt32LE()
+}
 
 /**
- * The socket between two ports, whatever the addresses: ephemeral ports of one test are no other's. Undefined when the
- * kernel has none (any more), or where there is no /proc.
+ * The connected socket between two ports, whatever the addresses: ephemeral ports of one test are no other's. Undefined when
+ * this process has none, or when it was reset. The tables of all the machine's sockets would say as much, but tens of
+ * thousands that wait for their time to pass make them slow to read.
  */
 export const socketAt = (localPort: number, remotePort: number): KernelSocket | undefined => {
-  const ports = new RegExp(`^ *\\d+: [0-9A-F]+:${hexPort(localPort)} [0-9A-F]+:${hexPort(remotePort)} `)
-  for (const table of tables) {
-    const line = lines(table).find((line) => ports.test(line))
-    if (line === undefined) continue
-    const [, , , state = "0", queues = "0:0", , , , , inode = "0"] = line.trim().split(/ +/)
-    const [unacknowledged = "0", unread = "0"] = queues.split(":")
-    return {
-      state: states[Number.parseInt(state, 16)] ?? state,
-      unread: Number.parseInt(unread, 16),
-      unacknowledged: Number.parseInt(unacknowledged, 16),
-      inode: Number(inode)
-    }
+  if (!hasProc) return undefined
+  for (const name of readdirSync(FDS)) {
+    const fd = Number(name)
+    if (portOf(getsockname, fd) !== localPort || portOf(getpeername, fd) !== remotePort) continue
+    return { unread: count(fd, SIOCINQ), unacknowledged: count(fd, SIOCOUTQ), inode: fstatSync(fd).ino }
   }
   return undefined
 }
 
 /** The descriptor by which this process has the socket with that inode. */
 export const fdOf = (inode: number): number | undefined => {
-  for (const fd of readdirSync("/proc/self/fd")) {
+  for (const fd of readdirSync(FDS)) {
     try {
-      if (readlinkSync(`/proc/self/fd/${fd}`) === `socket:[${inode}]`) return Number(fd)
+      if (readlinkSync(`${FDS}/${fd}`) === `socket:[${inode}]`) return Number(fd)
     } catch {
       // Closed between the two calls: the directory's own, for one.
     }
   }
   return undefined
 }
-
-export const hasProc = lines("/proc/net/tcp").length > 0

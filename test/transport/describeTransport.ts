@@ -24,7 +24,7 @@ import * as stalls from "./cases/stalls.ts"
 import * as threads from "./cases/threads.ts"
 import { type Engine, EngineUnderTest } from "./Engine.ts"
 
-const groups: ReadonlyArray<readonly [group: string, cases: ReadonlyArray<Case>]> = [
+const groups: ReadonlyArray<readonly [group: string, cases: ReadonlyArray<Case>, how?: "concurrent"]> = [
   ["carries bytes", bytes.cases],
   ["bears random scripts", scripts.cases],
   ["bears stalls", stalls.cases],
@@ -34,7 +34,8 @@ const groups: ReadonlyArray<readonly [group: string, cases: ReadonlyArray<Case>]
   ["looks at first bytes", preread.cases],
   ["dials", dialling.cases],
   ["sends a prelude", prelude.cases],
-  ["keeps deadlines", deadlines.cases],
+  // They mostly wait.
+  ["keeps deadlines", deadlines.cases, "concurrent"],
   ["aborts", aborts.cases],
   ["bears odd calls", calls.cases],
   ["listens", listening.cases],
@@ -54,16 +55,16 @@ const isFor = ({ lacks, needs, threads }: Case, { abilities, killThread }: Engin
   (threads !== true || killThread !== undefined)
 
 /**
- * All an engine has to do, on real sockets of the loopback interface. The cases of a group share an engine one after the
- * other, so that each also shows what its predecessors have left. A further engine joins with one line.
+ * All an engine has to do, on real sockets of the loopback interface. The cases of a group share an engine, mostly one after
+ * the other, so that each also shows what its predecessors have left. A further engine joins with one line.
  */
 export const describeTransport = (engine: Engine): void => {
   const underTest = Layer.merge(engine.layer, Layer.succeed(EngineUnderTest, engine))
   describe(`the ${engine.name} engine`, () => {
-    for (const [group, cases] of groups) {
+    for (const [group, cases, how] of groups) {
       const those = cases.filter((each) => isFor(each, engine))
       if (those.length === 0) continue
-      layer(underTest, { excludeTestServices: true })(`it ${group}`, (it) => {
+      layer(underTest, { excludeTestServices: true, concurrent: how === "concurrent" })(`it ${group}`, (it) => {
         for (const { name, run, skip, timeoutMs } of those) it.effect.skipIf(skip)(name, () => run, timeoutMs)
       })
     }

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { blackHole } from "../../support/blackHole.ts"
 import { seededBytes, sha256 } from "../../support/bytes.ts"
+import { plenty } from "../../support/plenty.ts"
 import { echo, greet, refusing, serve } from "../../support/tcp.ts"
 import type { Case } from "../Case.ts"
 import * as Rig from "../Rig.ts"
@@ -62,7 +63,7 @@ export const cases: ReadonlyArray<Case> = [
     run: Effect.gen(function* () {
       const rig = yield* Rig.make()
       const client = yield* rig.client()
-      yield* Effect.forkScoped(client.peer.send(seededBytes(1, 32_000_000)))
+      yield* Effect.forkScoped(client.peer.send(plenty()))
       yield* rig.cameEarly(client, EARLY_BYTES)
       yield* Effect.sleep(100)
       assert.isAtMost(rig.counts(client.id)?.waiting ?? Infinity, 4 * EARLY_BYTES)

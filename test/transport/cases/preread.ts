@@ -211,6 +211,20 @@ export const cases: ReadonlyArray<Case> = [
     })
   },
   {
+    name: "no longer once it is bridged, or asked anew: the old question is answered",
+    run: Effect.gen(function* () {
+      const { client, rig } = yield* waitingClient()
+      const ask = Effect.forkChild(failedLook(rig, client.id), { startImmediately: true })
+      const [first, second] = [yield* ask, yield* ask]
+      assert.strictEqual(yield* Fiber.join(first), "Gone")
+      const server = yield* serve({ onPeer: echo })
+      yield* rig.bridge(client.id, server.endpoint)
+      assert.strictEqual(yield* Fiber.join(second), "Gone")
+      yield* client.peer.send("hello")
+      yield* client.peer.awaitText("hello")
+    })
+  },
+  {
     name: "again after a dial that failed: they are still there",
     run: Effect.gen(function* () {
       const { client, rig } = yield* waitingClient("question")

@@ -182,9 +182,10 @@ export const make = (slots: Slots, pipes: Pipes, stash: Stash, events: RelayEven
     if (count <= 0) {
       const why = count < 0 ? errno() : 0
       pipes.give(through)
-      if (why === EINTR) return 0
-      // A splice also stops at urgent data, and when the kernel has no page to spare. Only a read tells the end, that there
-      // is no more for now, or what is wrong.
+      // It has taken the error from the socket: a read would find the end.
+      if (why !== 0 && why !== EAGAIN) return nothing(side, why)
+      // A splice also stops at urgent data, and where the kernel has no page to spare. Only a read tells the end, or that
+      // there is no more for now.
       flags[side] = (flags[side] ?? 0) & ~BULK
       return copy(side)
     }

@@ -10,6 +10,7 @@ import {
   type DialError,
   type ListenerEvents,
   type LiveCounts,
+  MAX_PRELUDE,
   PrereadError
 } from "../../src/traffic/Transport.ts"
 import { closeInOrder, finish, reset } from "./closing.ts"
@@ -83,6 +84,7 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
 
   dial(options: BridgeOptions, done: DialResult): void {
     if (this.phase !== "waiting") return done(gone())
+    if ((options.prelude?.length ?? 0) > MAX_PRELUDE) return done(dialError("EMSGSIZE"))
     // A bridge takes the bytes that were to be looked at.
     this.prereading?.done(new PrereadError({ reason: "Gone" }))
     this.prereading = undefined

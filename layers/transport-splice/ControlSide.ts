@@ -10,8 +10,7 @@ import {
   type ListenerEvents,
   type LiveCounts,
   MAX_PRELUDE,
-  PrereadError,
-  userTimeoutMs
+  PrereadError
 } from "../../src/traffic/Transport.ts"
 import { fromEndpoint, toEndpoint } from "./addresses.ts"
 import { generationOf, idOf, slotOf } from "./connectionIds.ts"
@@ -130,6 +129,7 @@ export const make = (index: number, thread: DataThread, taken: Int32Array, event
     const id = idOf(index, slot, open[slot] ?? 0)
     // It had been told to dial, if it did not come to that.
     const phase = why.phase === "pre-route" && state[slot] === DIALS ? "dial" : why.phase
+    Atomics.store(view.heard, slot, open[slot] ?? 0)
     open[slot] = 0
     count--
     Atomics.sub(view.header, header.places, 1)
@@ -222,7 +222,8 @@ export const make = (index: number, thread: DataThread, taken: Int32Array, event
       if (prereading.has(slot)) answerPreread(slot, new PrereadError({ reason: "Gone" }))
       const address = fromEndpoint(options.address, interfaceIndex)
       if (address === undefined) return done(dialError("EINVAL"))
-      const prelude = options.prelude?.subarray(0, MAX_PRELUDE)
+      const { prelude } = options
+      if (prelude !== undefined && prelude.length > MAX_PRELUDE) return done(dialError("EMSGSIZE"))
       const number = (dialNumber[slot] = ((dialNumber[slot] ?? 0) + 1) | 0)
       state[slot] = DIALS
       dials.set(slot, done)
@@ -232,7 +233,6 @@ export const make = (index: number, thread: DataThread, taken: Int32Array, event
       words[bridge.connectMs] = options.connectMs
       words.set(address, bridge.address)
       words[bridge.keepaliveMs] = options.keepaliveMs
-      words[bridge.userTimeoutMs] = userTimeoutMs(options.limits, options.keepaliveMs)
       words[bridge.preludeLength] = prelude?.length ?? 0
       floats[bridge.limitsF64 / 2] = options.limits.idleMs
       floats[bridge.limitsF64 / 2 + 1] = options.limits.finMs

@@ -5,7 +5,7 @@ import * as Limits from "./Limits.ts"
 import * as linux from "./linux.ts"
 import * as Listeners from "./Listeners.ts"
 import * as messages from "./messages.ts"
-import { pendingError, setNoDelay, setPatience } from "./options.ts"
+import { pendingError, setKeepalive, setNoDelay } from "./options.ts"
 import type { Outbox } from "./Outbox.ts"
 import * as Pipes from "./Pipes.ts"
 import * as Prereads from "./Prereads.ts"
@@ -86,6 +86,7 @@ export const make = (slots: Slots.Slots, epollFd: number, event: EpollEvents, ou
       slots.prerouteMs[slot] = prerouteMs
       slots.finishedAt[slot] = 0
       slots.dial[slot] = 0
+      slots.undelivered[slot] = 0
       sockets.count(1, 1)
       enter(slot, WAITING, prerouteMs)
       const deaf = sockets.watch(client)
@@ -100,6 +101,10 @@ export const make = (slots: Slots.Slots, epollFd: number, event: EpollEvents, ou
       words[messages.acceptFailed.listener] = listener
       words[messages.acceptFailed.errno] = why
       outbox.send(messages.ACCEPT_FAILED, messages.acceptFailed.words)
+    },
+    closed: (listener) => {
+      words[0] = listener
+      outbox.send(messages.LISTENER_CLOSED, 1)
     },
     isFull: outbox.isFull,
     starved: () => Atomics.store(slots.header, header.starved, 1)
@@ -186,7 +191,6 @@ export const make = (slots: Slots.Slots, epollFd: number, event: EpollEvents, ou
     slots.dial[slot] = source[at + messages.bridge.dial] ?? 0
     slots.connectMs[slot] = source[at + messages.bridge.connectMs] ?? 0
     slots.keepaliveMs[slot] = source[at + messages.bridge.keepaliveMs] ?? 0
-    slots.userTimeoutMs[slot] = source[at + messages.bridge.userTimeoutMs] ?? 0
     for (let i = 0; i < 4; i++) {
       slots.limits[slot * 4 + i] = numbers[(at + messages.bridge.limitsF64) / 2 + i] ?? 0
     }
@@ -232,7 +236,6 @@ export const make = (slots: Slots.Slots, epollFd: number, event: EpollEvents, ou
     phase[slot] = RELAYING
     phaseSince[slot] = relay.now
     slots.startedAt[slot] = relay.now
-    slots.undelivered[slot] = 0
     slots.lastByteAt[slot] = relay.now
     flags[client] = ((flags[client] ?? 0) | Slots.WRITABLE) & ~Slots.SHUT
     const prelude = preludes.get(slot)
@@ -248,12 +251,12 @@ export const make = (slots: Slots.Slots, epollFd: number, event: EpollEvents, ou
     if (phase[slot] === RELAYING && relay.pump(client)) relay.pump(backend)
   }
 
-  /** Five calls that a short connection never needs are made when it turns out to be a longer one. */
+  /** Four calls that a short connection never needs are made when it turns out to be a longer one. */
   const grow = (slot: number): void => {
     const backend = slot * 2 + BACKEND
     if (((flags[backend] ?? 0) & Slots.YOUNG) === 0) return
     flags[backend] = (flags[backend] ?? 0) & ~Slots.YOUNG
-    setPatience(sockets.fdOf(backend), slots.keepaliveMs[slot] ?? 0, slots.userTimeoutMs[slot] ?? 0)
+    setKeepalive(sockets.fdOf(backend), slots.keepaliveMs[slot] ?? 0)
   }
 
   const due = (slot: number): void => {
@@ -323,9 +326,7 @@ export const make = (slots: Slots.Slots, epollFd: number, event: EpollEvents, ou
       case messages.RESUME:
         return listeners.resume(first)
       case messages.CLOSE_LISTENER:
-        listeners.close(first)
-        words[0] = first
-        return outbox.send(messages.LISTENER_CLOSED, 1)
+        return listeners.close(first)
       default:
     }
     if (!slots.isCurrent(first, source[at + messages.GENERATION] ?? 0)) return

@@ -1,8 +1,8 @@
 import type { Termination } from "../../src/domain/Termination.ts"
 import { relayDeadline } from "../../src/traffic/relayDeadline.ts"
-import { unacknowledged } from "./options.ts"
+import { setUserTimeout, unacknowledged } from "./options.ts"
 import { STALL_LOOKS } from "./Relay.ts"
-import { BACKEND, CLIENT, type Slots } from "./Slots.ts"
+import { BACKEND, CLIENT, OWED, type Slots } from "./Slots.ts"
 
 /** The limits of relays (C3): idle, after the first FIN, of a receiver that takes nothing, of age. */
 export interface Limits {
@@ -14,6 +14,9 @@ export interface LimitEvents {
   readonly reached: (slot: number, why: Termination) => void
   readonly lookAt: (slot: number, at: number) => void
 }
+
+/** Stall limits. */
+const PATIENCE = 4
 
 export const make = (slots: Slots, { lookAt, reached }: LimitEvents): Limits => {
   // One of each for all connections: a look allocates nothing.
@@ -30,6 +33,19 @@ export const make = (slots: Slots, { lookAt, reached }: LimitEvents): Limits => 
     if (before >= 0 && queue < before) slots.stalledAt[side] = now
     slots.stalledQueue[side] = queue
     lookAt(side >> 1, now + limits.stallMs / STALL_LOOKS)
+  }
+
+  /**
+   * TCP_USER_TIMEOUT is in force only while bytes are owed: else the same limit decides how many keepalive probes may be lost
+   * (tcp(7)). Not the stall limit itself: the kernel takes a receiver whose window opens little by little for one that has
+   * vanished, where we see that it takes bytes.
+   */
+  const limitDebt = (side: number): void => {
+    const owes = queueOf(side) > 0
+    const flag = slots.flags[side] ?? 0
+    if (owes === ((flag & OWED) !== 0)) return
+    slots.flags[side] = flag ^ OWED
+    setUserTimeout((slots.fds[side] ?? 0) - 1, owes ? PATIENCE * limits.stallMs : 0)
   }
 
   /** Whether the kernels still bring a slow receiver what was read long ago; at first they get the benefit of the doubt. */
@@ -51,6 +67,9 @@ export const make = (slots: Slots, { lookAt, reached }: LimitEvents): Limits => 
       if (limits.stallMs > 0) {
         lookAtQueue(client, now)
         lookAtQueue(backend, now)
+        limitDebt(client)
+        limitDebt(backend)
+        lookAt(slot, now + limits.stallMs)
       }
       times.startedAt = slots.startedAt[slot] ?? 0
       times.lastByteAt = slots.lastByteAt[slot] ?? 0
@@ -61,8 +80,10 @@ export const make = (slots: Slots, { lookAt, reached }: LimitEvents): Limits => 
       if (typeof next !== "number") {
         const patience = next.cause === "fin-timeout" ? limits.finMs : next.cause === "idle-timeout" ? limits.idleMs : 0
         if (patience === 0 || !delivers(slot)) return reached(slot, next)
-        lookAt(slot, now + patience / STALL_LOOKS)
-      } else if (next < Infinity) lookAt(slot, next)
+        return lookAt(slot, now + patience / STALL_LOOKS)
+      }
+      slots.undelivered[slot] = 0
+      if (next < Infinity) lookAt(slot, next)
     }
   }
 }

@@ -11,6 +11,7 @@ export interface AcceptEvents {
   readonly failed: (listener: number, errno: number) => void
   /** Messages to the control side wait: no place for more. */
   readonly isFull: () => boolean
+  readonly closed: (listener: number) => void
   /** No place is left; whoever gives one back is to say so. */
   readonly starved: () => void
 }
@@ -21,7 +22,7 @@ export interface AcceptEvents {
  */
 export interface Listeners {
   readonly add: (listener: number, fd: number, prerouteMs: number) => void
-  /** Takes what waits in the backlog, as far as there is room, and forgets the listener. */
+  /** Takes what waits in the backlog, as far as there is room, and forgets the listener; then `closed` is called. */
   readonly close: (listener: number) => void
   readonly pause: (listener: number) => void
   readonly resume: (listener: number) => void
@@ -42,10 +43,21 @@ interface State {
   armed: boolean
   /** How many to take before the kernel is asked again whether there are more. */
   batch: number
+  /** Being closed: how many are taken yet; -1 when it is not. */
+  left: number
 }
+
+/** What came of an accept. */
+const TAKEN = 0
+const NOBODY = 1
+/** The control side has to read first. */
+const LATER = 2
+const FAILED = 3
 
 /** Of one listener in one turn. */
 const BATCH = 64
+/** Of a listener that is closed: as many as a long backlog holds. Clients may come as fast as they are taken. */
+const LAST = 65_536
 const SUSPEND_MS = 100
 const ACCEPT_FLAGS = linux.SOCK_NONBLOCK | linux.SOCK_CLOEXEC
 
@@ -84,14 +96,13 @@ export const make = (
     if (wanted && failed) state.suspendedUntil = now + SUSPEND_MS
   }
 
-  /** False when there is none left, or none can be had. */
-  const acceptOne = (listener: number, state: State): boolean => {
+  const acceptOne = (listener: number, state: State): number => {
     if (events.isFull() || !slots.reserve()) {
       state.starved = true
       events.starved()
       // A place may have been given back just before.
       if (!events.isFull() && slots.hasPlace()) state.starved = false
-      return false
+      return events.isFull() ? LATER : FAILED
     }
     const slot = slots.next()
     const client = slot * 2
@@ -101,36 +112,64 @@ export const make = (
     if (slots.fds[client] === 0) {
       const why = errno()
       slots.unreserve()
-      if (why === linux.EAGAIN) return false
-      if (ofConnection.has(why)) return true
+      if (why === linux.EAGAIN) return NOBODY
+      if (ofConnection.has(why)) return TAKEN
       state.suspendedUntil = now + SUSPEND_MS
       events.failed(listener, why)
-      return false
+      return FAILED
     }
     slots.take(slot)
     events.accepted(slot, listener, state.prerouteMs, sockaddr.words)
-    return true
+    return TAKEN
+  }
+
+  const accept = (listener: number, state: State): void => {
+    let taken = 0
+    let outcome = TAKEN
+    while (taken < state.batch && outcome === TAKEN) {
+      outcome = acceptOne(listener, state)
+      if (outcome === TAKEN) taken++
+    }
+    state.batch = taken < state.batch ? Math.max(1, taken) : Math.min(BATCH, state.batch * 2)
+    if (state.left >= 0) {
+      state.left -= taken
+      if (outcome === NOBODY || outcome === FAILED || state.left <= 0) {
+        state.paused = true
+        arm(listener, state)
+        states.delete(listener)
+        return events.closed(listener)
+      }
+    }
+    arm(listener, state)
   }
 
   return {
     add: (listener, fd, prerouteMs) => {
       // Told twice, when a thread before this one could not begin.
       if (states.has(listener)) return
-      const state: State = { fd, prerouteMs, paused: false, starved: false, suspendedUntil: 0, armed: false, batch: 1 }
+      const state: State = {
+        fd,
+        prerouteMs,
+        paused: false,
+        starved: false,
+        suspendedUntil: 0,
+        armed: false,
+        batch: 1,
+        left: -1
+      }
       states.set(listener, state)
       arm(listener, state)
     },
     close: (listener) => {
       const state = states.get(listener)
-      if (state === undefined) return
-      while (acceptOne(listener, state));
-      state.paused = true
-      arm(listener, state)
-      states.delete(listener)
+      if (state === undefined) return events.closed(listener)
+      state.paused = false
+      state.left = LAST
+      accept(listener, state)
     },
     pause: (listener) => {
       const state = states.get(listener)
-      if (state === undefined) return
+      if (state === undefined || state.left >= 0) return
       state.paused = true
       arm(listener, state)
     },
@@ -142,11 +181,7 @@ export const make = (
     },
     accept: (listener) => {
       const state = states.get(listener)
-      if (state === undefined || state.paused) return
-      let taken = 0
-      while (taken < state.batch && acceptOne(listener, state)) taken++
-      state.batch = taken < state.batch ? Math.max(1, taken) : Math.min(BATCH, state.batch * 2)
-      arm(listener, state)
+      if (state !== undefined && !state.paused) accept(listener, state)
     },
     retry: (time) => {
       now = time

@@ -1,5 +1,5 @@
 import { allocate, errno, recv, send, shutdown, splice } from "./libc.ts"
-import { EAGAIN, EINTR, EIO, MSG_NOSIGNAL, SHUT_WR, SPLICE_F_MOVE, SPLICE_F_NONBLOCK } from "./linux.ts"
+import { EAGAIN, EINTR, EINVAL, EIO, ENOMEM, MSG_NOSIGNAL, SHUT_WR, SPLICE_F_MOVE, SPLICE_F_NONBLOCK } from "./linux.ts"
 import { pendingError } from "./options.ts"
 import type { Pipes } from "./Pipes.ts"
 import {
@@ -182,8 +182,8 @@ export const make = (slots: Slots, pipes: Pipes, stash: Stash, events: RelayEven
     if (count <= 0) {
       const why = count < 0 ? errno() : 0
       pipes.give(through)
-      // It has taken the error from the socket: a read would find the end.
-      if (why !== 0 && why !== EAGAIN) return nothing(side, why)
+      // It has taken the error from the socket: a read would find the end. Unless the error is the pipe's.
+      if (why !== 0 && why !== EAGAIN && why !== ENOMEM && why !== EINVAL) return nothing(side, why)
       // A splice also stops at urgent data, and where the kernel has no page to spare. Only a read tells the end, or that
       // there is no more for now.
       flags[side] = (flags[side] ?? 0) & ~BULK

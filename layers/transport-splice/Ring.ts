@@ -27,10 +27,6 @@ export interface Writer {
   /** Whether the reader sleeps although there is something to read: it has to be woken, and is taken to be so from now on. */
   readonly mustWake: () => boolean
   readonly isUnread: () => boolean
-  /** Where the last message ends, for {@link Writer.isRead}. */
-  readonly position: () => number
-  /** Whether the reader has done with everything up to a position. */
-  readonly isRead: (position: number) => boolean
 }
 
 export interface Reader {
@@ -74,9 +70,7 @@ export const writer = (shared: SharedArrayBuffer): Writer => {
       Atomics.load(control, SLEEPS) === 1 &&
       Atomics.load(control, TAIL) !== head &&
       Atomics.exchange(control, SLEEPS, 0) === 1,
-    isUnread: () => Atomics.load(control, TAIL) !== head,
-    position: () => head,
-    isRead: (position) => ((Atomics.load(control, TAIL) - position) | 0) >= 0
+    isUnread: () => Atomics.load(control, TAIL) !== head
   }
 }
 

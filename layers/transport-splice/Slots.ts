@@ -1,4 +1,3 @@
-import type { Writer } from "./Ring.ts"
 import { header, open, places, type ThreadMemory, type ThreadView } from "./ThreadMemory.ts"
 
 export const FREE = 0
@@ -30,6 +29,8 @@ export const FAILED = 128
 export const YOUNG = 256
 /** There is or was urgent data (RFC 6093): reads stop short at its mark. */
 export const URGENT = 512
+/** Bytes were owed to it when it was last looked at: the kernel has been told how long they may stay so. */
+export const OWED = 1_024
 
 /**
  * All the thread knows of its connections: numbers in arrays, some 200 bytes for each, nothing on the heap. Arrays are as
@@ -58,7 +59,6 @@ export interface Slots extends ThreadView {
   readonly prerouteMs: Int32Array
   readonly connectMs: Int32Array
   readonly keepaliveMs: Int32Array
-  readonly userTimeoutMs: Int32Array
   /** Number of the last dial. */
   readonly dial: Int32Array
   /** Whether there is a place for one more. */
@@ -70,26 +70,26 @@ export interface Slots extends ThreadView {
   /** The slot that the next connection gets, with a place reserved. */
   readonly next: () => number
   readonly take: (slot: number) => void
-  /** Gives it back; it is used again when the control side has read of the end. */
+  /** Gives it back; it is used again when the control side has heard of the end. */
   readonly free: (slot: number) => void
   readonly isCurrent: (slot: number, generation: number) => boolean
 }
 
 const GENERATION_MASK = 0xff_ffff
 
-export const make = (memory: ThreadMemory, toControl: Writer): Slots => {
+export const make = (memory: ThreadMemory): Slots => {
   const view = open(memory)
   const capacity = memory.slots
   const shared = new Int32Array(memory.places)
   // A queue: who has been free for longest comes first. Never longer than the slots that were used.
   const freed = new Int32Array(capacity)
-  const freedAt = new Int32Array(capacity)
   let first = 0
   let count = 0
   let fresh = 0
 
   const next = (): number => {
-    if (count > 0 && toControl.isRead(freedAt[first] ?? 0)) return freed[first] ?? 0
+    const longest = freed[first] ?? 0
+    if (count > 0 && Atomics.load(view.heard, longest) === view.generation[longest]) return longest
     return fresh < capacity ? fresh : -1
   }
 
@@ -110,7 +110,6 @@ export const make = (memory: ThreadMemory, toControl: Writer): Slots => {
     prerouteMs: new Int32Array(capacity),
     connectMs: new Int32Array(capacity),
     keepaliveMs: new Int32Array(capacity),
-    userTimeoutMs: new Int32Array(capacity),
     dial: new Int32Array(capacity),
     hasPlace: () => Atomics.load(shared, places.taken) < (shared[places.limit] ?? 0) && next() >= 0,
     reserve: () => {
@@ -137,9 +136,7 @@ export const make = (memory: ThreadMemory, toControl: Writer): Slots => {
       view.generation[slot] = generation === 0 ? 1 : generation
     },
     free: (slot) => {
-      const last = (first + count) % capacity
-      freed[last] = slot
-      freedAt[last] = toControl.position()
+      freed[(first + count) % capacity] = slot
       count++
     },
     isCurrent: (slot, generation) => view.generation[slot] === generation && view.phase[slot] !== FREE

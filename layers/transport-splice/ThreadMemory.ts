@@ -1,7 +1,7 @@
 import * as Ring from "./Ring.ts"
 
 /**
- * What a data-plane thread shares with the control side. The thread alone writes to it, with three exceptions, each noted.
+ * What a data-plane thread shares with the control side. The thread alone writes to it, with four exceptions, each noted.
  * When the thread is dead, it is the control side's: so that no descriptor that the thread had is lost.
  */
 export interface ThreadMemory {
@@ -55,6 +55,8 @@ export interface ThreadView {
   readonly held: Int32Array
   /** By slot. */
   readonly generation: Int32Array
+  /** By slot: the last generation of which the control side has heard the end. Written there. */
+  readonly heard: Int32Array
   /** Read and write ends of the pipes, plus one, or 0. */
   readonly pipeFds: Int32Array
   readonly phase: Uint8Array
@@ -78,6 +80,7 @@ const layout = (slots: number, pipes: number) => {
     fds: take(slots * 8),
     held: take(slots * 8),
     generation: take(slots * 4),
+    heard: take(slots * 4),
     pipeFds: take(pipes * 8),
     phase: take(slots)
   }
@@ -121,6 +124,7 @@ export const open = ({ block, pipes, slots }: ThreadMemory): ThreadView => {
     fds: new Int32Array(block, at.fds, slots * 2),
     held: new Int32Array(block, at.held, slots * 2),
     generation: new Int32Array(block, at.generation, slots),
+    heard: new Int32Array(block, at.heard, slots),
     pipeFds: new Int32Array(block, at.pipeFds, pipes * 2),
     phase: new Uint8Array(block, at.phase, slots)
   }

@@ -71,6 +71,8 @@ const { errno } = constants
 
 export const EINTR = errno.EINTR
 export const EIO = 5
+export const EINVAL = errno.EINVAL
+export const ENOMEM = errno.ENOMEM
 export const EAGAIN = errno.EAGAIN
 export const EINPROGRESS = errno.EINPROGRESS
 export const ETIMEDOUT = errno.ETIMEDOUT

@@ -4,7 +4,7 @@ import { type Endpoint, type ListenError, type ListenOptions, noExtras } from ".
 import { fromEndpoint, toEndpoint } from "./addresses.ts"
 import { allocate, bind, close, errno, getsockname, interfaceIndex, listen, socket } from "./libc.ts"
 import * as linux from "./linux.ts"
-import { setOption, setTcpOptions } from "./options.ts"
+import { setKeepalive, setNoDelay, setOption } from "./options.ts"
 import { ADDRESS_WORDS, fromSockaddr, SOCKADDR_BYTES, toSockaddr } from "./sockaddr.ts"
 
 export interface ListenSocket {
@@ -29,7 +29,8 @@ export const listenSocket = (options: ListenOptions): Effect.Effect<ListenSocket
     setOption(fd, linux.SOL_SOCKET, linux.SO_REUSEADDR, 1)
     if (extras.reusePort) setOption(fd, linux.SOL_SOCKET, linux.SO_REUSEPORT, 1)
     if (family === linux.AF_INET6) setOption(fd, linux.IPPROTO_IPV6, linux.IPV6_V6ONLY, options.ipv6Only ? 1 : 0)
-    setTcpOptions(fd, options.keepaliveMs, options.userTimeoutMs)
+    setNoDelay(fd)
+    setKeepalive(fd, options.keepaliveMs)
     if (extras.deferAcceptMs > 0) {
       // The kernel counts in seconds.
       setOption(fd, linux.IPPROTO_TCP, linux.TCP_DEFER_ACCEPT, Math.ceil(extras.deferAcceptMs / 1_000))

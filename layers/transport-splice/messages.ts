@@ -65,10 +65,9 @@ export const bridge = {
   address: 4,
   keepaliveMs: 4 + ADDRESS_WORDS,
   preludeLength: 5 + ADDRESS_WORDS,
-  userTimeoutMs: 6 + ADDRESS_WORDS,
   /** idle, FIN, stall, age */
-  limitsF64: 8 + ADDRESS_WORDS,
-  prelude: 16 + ADDRESS_WORDS
+  limitsF64: 6 + ADDRESS_WORDS,
+  prelude: 14 + ADDRESS_WORDS
 } as const
 
 /** To the thread: give a dial up. */

@@ -1,7 +1,7 @@
 import { allocate, getsockopt, ioctl, setsockopt } from "./libc.ts"
 import * as linux from "./linux.ts"
 
-/** Socket options, one call each. Failures are left aside: no option here is worth a connection. */
+/** Socket options, one call each; those of a listener are also those of every connection accepted from it (C4). Failures are left aside: no option here is worth a connection. */
 const value = allocate(8)
 const length = allocate(8)
 
@@ -12,17 +12,10 @@ export const setOption = (fd: number, level: number, name: number, number: numbe
 
 const PROBES = 5
 
-/** No delay, keepalive and user timeout (C4, RFC 5482). Given to a listener, every connection accepted from it has them. */
-export const setTcpOptions = (fd: number, keepaliveMs: number, userTimeoutMs: number): void => {
-  setNoDelay(fd)
-  setPatience(fd, keepaliveMs, userTimeoutMs)
-}
-
 export const setNoDelay = (fd: number): void => void setOption(fd, linux.IPPROTO_TCP, linux.TCP_NODELAY, 1)
 
-/** How long a peer may be silent: what TCP_KEEPALIVE and TCP_USER_TIMEOUT stand for. */
-export const setPatience = (fd: number, keepaliveMs: number, userTimeoutMs: number): void => {
-  if (userTimeoutMs > 0) setOption(fd, linux.IPPROTO_TCP, linux.TCP_USER_TIMEOUT, Math.min(userTimeoutMs, 0x7fff_ffff))
+/** A silent peer is probed after so long, and given up after twice as long; 0 is off. */
+export const setKeepalive = (fd: number, keepaliveMs: number): void => {
   if (keepaliveMs <= 0) return
   // The kernel counts in seconds, up to 32,767.
   const seconds = Math.min(32_767, Math.max(1, Math.round(keepaliveMs / 1_000)))
@@ -31,6 +24,10 @@ export const setPatience = (fd: number, keepaliveMs: number, userTimeoutMs: numb
   setOption(fd, linux.IPPROTO_TCP, linux.TCP_KEEPINTVL, Math.max(1, Math.round(seconds / PROBES)))
   setOption(fd, linux.IPPROTO_TCP, linux.TCP_KEEPCNT, PROBES)
 }
+
+/** How long bytes may stay unacknowledged before the kernel gives the peer up (RFC 5482); 0 leaves it to the kernel. */
+export const setUserTimeout = (fd: number, ms: number): void =>
+  void setOption(fd, linux.IPPROTO_TCP, linux.TCP_USER_TIMEOUT, Math.min(ms, 0x7fff_ffff))
 
 /** From now on `close` resets the connection. */
 export const resetOnClose = (fd: number): void => {

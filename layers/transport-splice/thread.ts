@@ -42,7 +42,7 @@ const inbox = Ring.reader(memory.toThread)
 const inboxFloats = new Float64Array(inbox.words.buffer, inbox.words.byteOffset)
 const writer = Ring.writer(memory.toControl)
 const outbox = Outbox.make(writer, LONGEST_MESSAGE, messages.canWait)
-const slots = Slots.make(memory, writer)
+const slots = Slots.make(memory)
 
 Atomics.store(slots.header, header.loaded, 1)
 Atomics.notify(slots.header, header.loaded)

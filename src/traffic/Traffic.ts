@@ -30,8 +30,7 @@ import {
   type ListenError,
   type Listener,
   type ListenExtras,
-  Transport,
-  userTimeoutMs
+  Transport
 } from "./Transport.ts"
 
 export interface TrafficOptions {
@@ -200,7 +199,6 @@ export const make = Effect.fnUntraced(
           backlog: BACKLOG,
           prerouteMs: options.prerouteMs,
           keepaliveMs: options.connection.keepaliveMs,
-          userTimeoutMs: userTimeoutMs(options.connection.limits, options.connection.keepaliveMs),
           extras: options.extras
         },
         {

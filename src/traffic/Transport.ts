@@ -29,11 +29,6 @@ export interface ListenOptions {
   readonly prerouteMs: number
   /** TCP keepalive on accepted connections; 0 is off. */
   readonly keepaliveMs: number
-  /**
-   * How long the kernel may keep bytes unacknowledged by a client before it gives it up (TCP_USER_TIMEOUT, RFC 5482), where
-   * the engine can say so; 0 leaves it to the kernel.
-   */
-  readonly userTimeoutMs: number
   /** None when not given. */
   readonly extras?: ListenExtras
 }
@@ -99,20 +94,12 @@ export interface RelayLimits {
   readonly maxAgeMs: number
 }
 
-/**
- * TCP_USER_TIMEOUT of a relay. Not the stall limit itself: the kernel takes a receiver whose window opens little by little
- * for one that has vanished, where the engine sees that it takes bytes. Nor less than keepalive takes to send all its probes:
- * the kernel lets this limit decide how many may be lost (tcp(7)).
- */
-export const userTimeoutMs = ({ stallMs }: RelayLimits, keepaliveMs: number): number =>
-  stallMs === 0 ? 0 : Math.min(Math.max(4 * stallMs, 2 * keepaliveMs), 0x7fff_ffff)
-
 export interface BridgeOptions {
   readonly address: Endpoint
   readonly connectMs: number
   readonly keepaliveMs: number
   readonly limits: RelayLimits
-  /** Sent to the backend ahead of the client's bytes; at most {@link MAX_PRELUDE} bytes, not counted as traffic. */
+  /** Sent to the backend ahead of the client's bytes; at most {@link MAX_PRELUDE} bytes, more is refused; not counted as traffic. */
   readonly prelude?: Uint8Array
 }
 

@@ -23,7 +23,9 @@ const dialErrors: Readonly<Record<string, readonly [DialError["source"], DialErr
   ENOBUFS: ["proxy", "NoMem"],
   ENOMEM: ["proxy", "NoMem"],
   EACCES: ["proxy", "Denied"],
-  EPERM: ["proxy", "Denied"]
+  EPERM: ["proxy", "Denied"],
+  // More was to be said ahead of the client's bytes than may be.
+  EMSGSIZE: ["proxy", "Denied"]
 }
 
 export const dialError = (code: string): DialError => {

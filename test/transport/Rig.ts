@@ -68,7 +68,6 @@ export interface RigOptions {
   readonly ipv6Only?: boolean
   readonly backlog?: number
   readonly keepaliveMs?: number
-  readonly userTimeoutMs?: number
   readonly extras?: ListenExtras
   /** In the very call in which the engine tells. */
   readonly onAccept?: (accepted: Accepted) => void
@@ -103,7 +102,6 @@ export const make = (options: RigOptions = {}): Effect.Effect<Rig, ListenError, 
         backlog: options.backlog ?? 4_096,
         prerouteMs: options.prerouteMs ?? 10_000,
         keepaliveMs: options.keepaliveMs ?? 30_000,
-        userTimeoutMs: options.userTimeoutMs ?? 0,
         ...(options.extras === undefined ? {} : { extras: options.extras })
       },
       {

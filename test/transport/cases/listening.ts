@@ -19,7 +19,7 @@ const silent: ListenerEvents = {
 
 const listen = Effect.fnUntraced(function* (address: string, port: number, events = silent) {
   const transport = yield* Transport
-  const options = { ipv6Only: false, backlog: 16, prerouteMs: 1_000, keepaliveMs: 0, userTimeoutMs: 0 }
+  const options = { ipv6Only: false, backlog: 16, prerouteMs: 1_000, keepaliveMs: 0 }
   return yield* transport.listen({ address: { address, port }, ...options }, events)
 })
 

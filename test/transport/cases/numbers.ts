@@ -41,8 +41,7 @@ const counting = Effect.fnUntraced(function* (backend: Endpoint) {
       ipv6Only: false,
       backlog: 4_096,
       prerouteMs: 10_000,
-      keepaliveMs: 0,
-      userTimeoutMs: 0
+      keepaliveMs: 0
     },
     {
       onAccept: (batch) => {

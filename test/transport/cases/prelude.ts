@@ -14,6 +14,20 @@ const header = Buffer.from(HEADER)
 
 export const cases: ReadonlyArray<Case> = [
   {
+    name: "a prelude longer than it may be is refused, never cut",
+    run: Effect.gen(function* () {
+      const rig = yield* Rig.make()
+      const server = yield* serve()
+      const client = yield* rig.client()
+      const error = yield* Effect.flip(
+        rig.bridge(client.id, server.endpoint, { prelude: new Uint8Array(MAX_PRELUDE + 1) })
+      )
+      assert.deepStrictEqual([error.source, error.code], ["proxy", "EMSGSIZE"])
+      yield* rig.bridge(client.id, server.endpoint, { prelude: new Uint8Array(MAX_PRELUDE) })
+      yield* (yield* server.peer(0)).awaitBytes(MAX_PRELUDE)
+    })
+  },
+  {
     name: "at once, also when the client says nothing",
     run: Effect.gen(function* () {
       const rig = yield* Rig.make()

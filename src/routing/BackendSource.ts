@@ -18,7 +18,13 @@ export class SourceError extends Data.TaggedError("SourceError")<{
 /** What a source tells about its table. */
 export type SourceEvent =
   /** All rows, as they are now. */
-  | { readonly _tag: "Rows"; readonly rows: ReadonlyArray<BackendRow> }
+  | {
+      readonly _tag: "Rows"
+      /** A row that has not changed may be the same object as before: it is not decoded again. */
+      readonly rows: ReadonlyArray<BackendRow>
+      /** Those of the companion table (D0), where there is one. */
+      readonly states?: ReadonlyArray<BackendRow>
+    }
   /** Looked, and nothing has changed since the last rows. */
   | { readonly _tag: "Unchanged" }
   /** Could not look. The source goes on trying by itself. */
@@ -29,6 +35,8 @@ export class BackendSource extends Context.Service<
   BackendSource,
   {
     readonly name: string
+    /** Others write to it: its rows have to pass EDGEPROXY_BACKEND_ALLOW_CIDRS (R9). */
+    readonly shared: boolean
     readonly events: Stream.Stream<SourceEvent>
   }
 >()("edgeproxy/routing/BackendSource") {}

@@ -89,6 +89,8 @@ export const layer = (options: SqliteSourceOptions): Layer.Layer<BackendSource, 
 
       return {
         name: "sqlite",
+        shared: false,
+        keepsRows: false,
         events: Stream.fromEffectSchedule(look, Schedule.spaced(options.reloadMs))
       }
     })

@@ -16,6 +16,10 @@ export interface Backend {
   readonly port: number
   /** What the operator says, not what checks see. */
   readonly healthy: boolean
+  /** An operator has it emptied: no new connection, bound clients are sent elsewhere (H6). */
+  readonly draining: boolean
+  /** It had registered and is not heard of any more (D2). */
+  readonly expired: boolean
   /** Share of new clients; 0 takes none but keeps serving its bound ones (R4). */
   readonly weight: number
   /** Comfortable number of connections, the divisor of the load (R1); at least 1. */
@@ -110,12 +114,13 @@ const addressOf = (text: string): Result.Result<string, string> => {
   return Result.succeed(NetAddress.formatIp(ip))
 }
 
+const isSet = (value: unknown): boolean => value === true || (typeof value === "number" && value !== 0)
+
 /** Decodes one row on its own, so that a bad row costs itself only (R9). Never throws. */
 export const decodeBackend = (raw: BackendRow): DecodedRow => {
   const row: Record<string, unknown> = {}
   for (const column of backendColumns) row[column] = plain(raw[column])
-  if (row["deleted"] === true || (typeof row["deleted"] === "number" && row["deleted"] !== 0))
-    return { _tag: "Deleted" }
+  if (isSet(row["deleted"])) return { _tag: "Deleted" }
   if (typeof row["region"] === "string") row["region"] = row["region"].toLowerCase()
 
   const decoded = decodeRow(row)
@@ -149,6 +154,9 @@ export const decodeBackend = (raw: BackendRow): DecodedRow => {
       address: address.success,
       port: fields.port,
       healthy: Boolean(fields.healthy ?? true),
+      // Of stored tables; sources have them in rows of their own.
+      draining: isSet(raw["draining"]),
+      expired: isSet(raw["expired"]),
       weight: fields.weight ?? 1,
       softLimit: Math.max(1, fields.soft_limit ?? 100),
       hardLimit: hardLimit === 0 ? Infinity : hardLimit
@@ -165,10 +173,22 @@ export const encodeBackend = (backend: Backend): BackendRow => ({
   wg_ip: backend.address,
   port: backend.port,
   healthy: backend.healthy ? 1 : 0,
+  draining: backend.draining ? 1 : 0,
+  expired: backend.expired ? 1 : 0,
   weight: backend.weight,
   soft_limit: backend.softLimit,
   hard_limit: backend.hardLimit === Infinity ? 0 : backend.hardLimit
 })
+
+/** The table lets it carry connections, whatever checks see. */
+export const isInRotation = (backend: Backend): boolean => backend.healthy && !backend.draining && !backend.expired
+
+/** The backend as its state has it. */
+export const withState = (
+  backend: Backend,
+  { draining, expired }: { readonly draining: boolean; readonly expired: boolean }
+): Backend =>
+  backend.draining === draining && backend.expired === expired ? backend : { ...backend, draining, expired }
 
 /** Same in every field. */
 export const sameBackend = (a: Backend, b: Backend): boolean =>
@@ -179,6 +199,8 @@ export const sameBackend = (a: Backend, b: Backend): boolean =>
   a.address === b.address &&
   a.port === b.port &&
   a.healthy === b.healthy &&
+  a.draining === b.draining &&
+  a.expired === b.expired &&
   a.weight === b.weight &&
   a.softLimit === b.softLimit &&
   a.hardLimit === b.hardLimit

@@ -20,7 +20,6 @@ export type SourceEvent =
   /** All rows, as they are now. */
   | {
       readonly _tag: "Rows"
-      /** A row that has not changed may be the same object as before: it is not decoded again. */
       readonly rows: ReadonlyArray<BackendRow>
       /** Those of the companion table (D0), where there is one. */
       readonly states?: ReadonlyArray<BackendRow>
@@ -37,6 +36,8 @@ export class BackendSource extends Context.Service<
     readonly name: string
     /** Others write to it: its rows have to pass EDGEPROXY_BACKEND_ALLOW_CIDRS (R9). */
     readonly shared: boolean
+    /** Its events have the same object for a row that has not changed: such a row is not decoded again. */
+    readonly keepsRows: boolean
     readonly events: Stream.Stream<SourceEvent>
   }
 >()("edgeproxy/routing/BackendSource") {}

@@ -10,14 +10,15 @@ import * as Actor from "../actor/Actor.ts"
 import { monotonicMs } from "../actor/Monotonic.ts"
 import { forEachSliced } from "../actor/Sliced.ts"
 import { Supervisor } from "../actor/Supervisor.ts"
-import { type BackendRow, encodeBackend } from "../domain/Backend.ts"
+import { type Backend, type BackendRow, type DecodedRow, encodeBackend } from "../domain/Backend.ts"
 import { mustHold, type Shrink } from "../domain/TableGate.ts"
 import { BackendSource, type SourceError, type SourceEvent } from "./BackendSource.ts"
+import { type LocalChange, make as makeLocalChanges } from "./LocalChanges.ts"
 import { type Backends, type DecodedTable, decodeTable, diffTables } from "./TableUpdate.ts"
 import { TableSnapshotStore } from "./TableSnapshotStore.ts"
 import { Upstreams } from "./Upstreams.ts"
 
-/** The table as it stands; immutable. */
+/** The table as it stands. Another is published with every change; only what this POP changes itself is put into its maps. */
 export interface TableSnapshot extends DecodedTable {
   /** Counts published tables; 0 before the first. */
   readonly version: number
@@ -40,6 +41,8 @@ export interface TableOptions {
   readonly maxShrink: number
   /** T5: an update that has stood unchanged this long is taken after all. */
   readonly holdMs: number
+  /** Why a row of a shared source may not be where it says it is (R9); undefined when it may. */
+  readonly refuses?: (backend: Backend) => string | undefined
 }
 
 /**
@@ -56,6 +59,8 @@ export class RoutingTable extends Context.Service<
     readonly status: () => TableStatus
     /** Takes a held update now; false when none is held. */
     readonly confirm: Effect.Effect<boolean>
+    /** Takes changes that this POP has made durable: they are in force when it completes, never held (T5). */
+    readonly apply: (changes: ReadonlyArray<LocalChange>) => Effect.Effect<void>
   }
 >()("edgeproxy/routing/RoutingTable") {
   static readonly layer = (
@@ -68,9 +73,14 @@ type Message =
   | { readonly _tag: "Source"; readonly event: SourceEvent }
   | { readonly _tag: "HoldElapsed"; readonly held: Held }
   | { readonly _tag: "Confirm"; readonly reply: Deferred.Deferred<boolean> }
+  | { readonly _tag: "Local"; readonly changes: ReadonlyArray<LocalChange>; readonly reply: Deferred.Deferred<void> }
+
+interface OwnTable extends DecodedTable {
+  readonly backends: Map<string, Backend>
+}
 
 interface Held {
-  readonly table: DecodedTable
+  readonly table: OwnTable
   readonly shrink: Shrink
 }
 
@@ -89,13 +99,21 @@ export const make = Effect.fnUntraced(
       version: 0,
       origin: "none",
       backends: new Map(),
-      quarantined: new Map()
+      quarantined: new Map(),
+      states: new Map()
     })
     const first = yield* Deferred.make<void>()
     const holdTimer = yield* FiberHandle.make()
     let lost: SourceError | undefined
     let confirmedAt: number | undefined
     let held: Held | undefined
+    /** Of the table that is in force. */
+    let backends = new Map<string, Backend>()
+    const local = makeLocalChanges()
+    /** The stored table lacks what was changed here. */
+    let unsaved = false
+    const refuses = source.shared ? options.refuses : undefined
+    const known = source.keepsRows ? { rows: new Map<BackendRow, DecodedRow>() } : undefined
     const current = (): TableSnapshot => SubscriptionRef.getUnsafe(snapshot)
 
     const stored = yield* store.load.pipe(
@@ -103,7 +121,8 @@ export const make = Effect.fnUntraced(
       Effect.orElseSucceed(() => undefined)
     )
     // What the first table of the source is measured against (T5), and what is served when the source gives none (T3).
-    const fallback = stored === undefined ? undefined : yield* decodeTable(stored.rows)
+    const fallback =
+      stored === undefined ? undefined : yield* decodeTable(stored.rows, refuses === undefined ? {} : { refuses })
 
     const save = Effect.fnUntraced(
       function* (backends: Backends) {
@@ -125,7 +144,7 @@ export const make = Effect.fnUntraced(
       if (more > 0) yield* Effect.logWarning("more bad rows left out of the table", { more })
     })
 
-    const publish = Effect.fnUntraced(function* (table: DecodedTable, origin: "source" | "snapshot") {
+    const publish = Effect.fnUntraced(function* (table: OwnTable, origin: "source" | "snapshot") {
       const before = current()
       held = undefined
       const diff = yield* diffTables(before.backends, table.backends)
@@ -134,7 +153,10 @@ export const make = Effect.fnUntraced(
       // New ones first: a table that replaces every backend must not leave a moment with none.
       yield* forEachSliced(diff.put, upstreams.put)
       yield* forEachSliced(diff.drop, upstreams.drop)
-      if (changed || origin !== before.origin || !sameReasons(before, table)) {
+      backends = table.backends
+      if (!changed && origin === before.origin && sameReasons(before, table)) {
+        yield* SubscriptionRef.set(snapshot, { ...table, version: before.version, origin })
+      } else {
         yield* SubscriptionRef.set(snapshot, { ...table, version: before.version + 1, origin })
         yield* Effect.logInfo("routing table", {
           origin,
@@ -146,13 +168,32 @@ export const make = Effect.fnUntraced(
         })
       }
       yield* Deferred.succeed(first, undefined)
-      if (origin === "source" && (changed || before.origin !== "source")) yield* save(table.backends)
+      if (origin === "source" && (changed || unsaved || before.origin !== "source")) {
+        unsaved = false
+        yield* save(table.backends)
+      }
+    })
+
+    const applyLocal = Effect.fnUntraced(function* (changes: ReadonlyArray<LocalChange>) {
+      for (const change of changes) {
+        const { backend, id } = change
+        local.add(change, backends.get(id), now())
+        for (const table of held === undefined ? [backends] : [backends, held.table.backends]) {
+          if (backend === undefined) table.delete(id)
+          else table.set(id, backend)
+        }
+        if (backend === undefined) upstreams.drop(id)
+        else upstreams.put(backend)
+      }
+      unsaved = true
+      const before = current()
+      yield* SubscriptionRef.set(snapshot, { ...before, backends, version: before.version + 1 })
     })
 
     const wakeForHold = (waiting: Held) =>
       FiberHandle.run(holdTimer, actor.tell({ _tag: "HoldElapsed", held: waiting }).pipe(Effect.delay(options.holdMs)))
 
-    const hold = Effect.fnUntraced(function* (table: DecodedTable, shrink: Shrink) {
+    const hold = Effect.fnUntraced(function* (table: OwnTable, shrink: Shrink) {
       if (held !== undefined) {
         const same = yield* diffTables(held.table.backends, table.backends)
         if (same.put.length === 0 && same.drop.length === 0) return
@@ -168,14 +209,19 @@ export const make = Effect.fnUntraced(
       if (current().origin === "none" && fallback !== undefined) yield* publishStored(fallback, next)
     })
 
-    const publishStored = Effect.fnUntraced(function* (table: DecodedTable, keep?: Held) {
+    const publishStored = Effect.fnUntraced(function* (table: OwnTable, keep?: Held) {
       yield* Effect.logWarning("serving the stored table", { backends: table.backends.size })
       yield* publish(table, "snapshot")
       held = keep
     })
 
-    const takeRows = Effect.fnUntraced(function* (rows: ReadonlyArray<BackendRow>) {
-      const table = yield* decodeTable(rows)
+    const takeRows = Effect.fnUntraced(function* (rows: ReadonlyArray<BackendRow>, states?: ReadonlyArray<BackendRow>) {
+      const table = yield* decodeTable(rows, {
+        ...(states === undefined ? {} : { states }),
+        ...(refuses === undefined ? {} : { refuses }),
+        ...(known === undefined ? {} : { known })
+      })
+      local.applyTo(table.backends, now())
       const baseline = current().origin === "none" && fallback !== undefined ? fallback.backends : current().backends
       const { shrink } = yield* diffTables(baseline, table.backends)
       if (mustHold(shrink, options.maxShrink)) yield* hold(table, shrink)
@@ -198,6 +244,10 @@ export const make = Effect.fnUntraced(
         if (confirmed !== undefined) yield* publish(confirmed.table, "source")
         return yield* Effect.asVoid(Deferred.succeed(message.reply, confirmed !== undefined))
       }
+      if (message._tag === "Local") {
+        yield* applyLocal(message.changes)
+        return yield* Effect.asVoid(Deferred.succeed(message.reply, undefined))
+      }
       const { event } = message
       if (event._tag === "Lost") {
         if (lost?.message !== event.error.message)
@@ -208,7 +258,7 @@ export const make = Effect.fnUntraced(
       }
       if (lost !== undefined) yield* Effect.logInfo("source is back", { source: source.name })
       lost = undefined
-      if (event._tag === "Rows") yield* takeRows(event.rows)
+      if (event._tag === "Rows") yield* takeRows(event.rows, event.states)
       // What the source says and what is served are the same thing only while nothing is held.
       if (held === undefined) confirmedAt = now()
     })
@@ -238,6 +288,11 @@ export const make = Effect.fnUntraced(
         const reply = yield* Deferred.make<boolean>()
         yield* actor.tell({ _tag: "Confirm", reply })
         return yield* Deferred.await(reply)
+      }),
+      apply: Effect.fnUntraced(function* (changes) {
+        const reply = yield* Deferred.make<void>()
+        yield* actor.tell({ _tag: "Local", changes, reply })
+        yield* Deferred.await(reply)
       })
     })
   },

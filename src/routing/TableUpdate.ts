@@ -1,6 +1,15 @@
 import * as Effect from "effect/Effect"
 import { forEachSliced } from "../actor/Sliced.ts"
-import { type Backend, type BackendRow, decodeBackend, sameBackend } from "../domain/Backend.ts"
+import {
+  type Backend,
+  type BackendRow,
+  decodeBackend,
+  type DecodedRow,
+  isInRotation,
+  sameBackend,
+  withState
+} from "../domain/Backend.ts"
+import { type BackendState, decodeState } from "../domain/BackendState.ts"
 import type { Shrink } from "../domain/TableGate.ts"
 
 export type Backends = ReadonlyMap<string, Backend>
@@ -10,6 +19,8 @@ export interface DecodedTable {
   readonly backends: Backends
   /** Row's id -> reason. */
   readonly quarantined: ReadonlyMap<string, string>
+  /** What is known of backends beside their rows (D0), by id; also of some that have none. */
+  readonly states: ReadonlyMap<string, BackendState>
 }
 
 /** What must happen to get from one table to the next. */
@@ -24,8 +35,32 @@ const MAX_QUARANTINED = 10_000
 // Bad rows of one id that are told apart; more are as good as the last.
 const MAX_NAMESAKES = 20
 
+const neutral = { draining: false, expired: false }
+
+export interface DecodeOptions {
+  readonly states?: ReadonlyArray<BackendRow>
+  /** Why a backend may not be where it says it is; undefined when it may. */
+  readonly refuses?: (backend: Backend) => string | undefined
+  /** What rows were decoded to before: those that are still there are not decoded again. It is replaced by what they are now. */
+  readonly known?: { rows: Map<BackendRow, DecodedRow> }
+}
+
 /** Decodes each row on its own; of rows with the same id the first counts. */
-export const decodeTable = Effect.fnUntraced(function* (rows: ReadonlyArray<BackendRow>) {
+export const decodeTable = Effect.fnUntraced(function* (rows: ReadonlyArray<BackendRow>, options: DecodeOptions = {}) {
+  const { known, refuses, states: stateRows } = options
+  const decodedNow = new Map<BackendRow, DecodedRow>()
+  const states = new Map<string, BackendState>()
+  yield* forEachSliced(stateRows ?? [], (row) => {
+    const state = decodeState(row)
+    if (state !== undefined) states.set(state.id, state)
+  })
+  const decode = (row: BackendRow): DecodedRow => {
+    const decoded = decodeBackend(row)
+    const refused = decoded._tag === "Backend" ? refuses?.(decoded.backend) : undefined
+    return decoded._tag === "Backend" && refused !== undefined
+      ? { _tag: "Bad", id: decoded.backend.id, reason: `wg_ip: ${refused}` }
+      : decoded
+  }
   const backends = new Map<string, Backend>()
   const quarantined = new Map<string, string>()
   const quarantine = (id: string, reason: string): void => {
@@ -35,13 +70,16 @@ export const decodeTable = Effect.fnUntraced(function* (rows: ReadonlyArray<Back
     quarantined.set(name, reason)
   }
   yield* forEachSliced(rows, (row) => {
-    const decoded = decodeBackend(row)
+    const decoded = known?.rows.get(row) ?? decode(row)
+    if (known !== undefined) decodedNow.set(row, decoded)
     if (decoded._tag === "Deleted") return
     if (decoded._tag === "Bad") quarantine(decoded.id, decoded.reason)
     else if (backends.has(decoded.backend.id)) quarantine(decoded.backend.id, "id: another row has the same id")
-    else backends.set(decoded.backend.id, decoded.backend)
+    else if (stateRows === undefined) backends.set(decoded.backend.id, decoded.backend)
+    else backends.set(decoded.backend.id, withState(decoded.backend, states.get(decoded.backend.id) ?? neutral))
   })
-  return { backends, quarantined } satisfies DecodedTable
+  if (known !== undefined) known.rows = decodedNow
+  return { backends, quarantined, states } satisfies DecodedTable
 })
 
 export const diffTables = Effect.fnUntraced(function* (before: Backends, after: Backends) {
@@ -51,14 +89,14 @@ export const diffTables = Effect.fnUntraced(function* (before: Backends, after: 
   let lost = 0
   yield* forEachSliced(after.values(), (backend) => {
     const known = before.get(backend.id)
-    if (known === undefined || !sameBackend(known, backend)) put.push(backend)
+    if (known !== backend && (known === undefined || !sameBackend(known, backend))) put.push(backend)
   })
   yield* forEachSliced(before.values(), (backend) => {
     const next = after.get(backend.id)
     if (next === undefined) drop.push(backend.id)
-    if (!backend.healthy) return
+    if (!isInRotation(backend)) return
     eligible++
-    if (next?.healthy !== true) lost++
+    if (next === undefined || !isInRotation(next)) lost++
   })
   return { put, drop, shrink: { eligible, lost } } satisfies TableDiff
 })

@@ -1,4 +1,4 @@
-import type { Backend } from "../domain/Backend.ts"
+import { type Backend, isInRotation } from "../domain/Backend.ts"
 import type { ChoiceTree, Member } from "./ChoiceTree.ts"
 
 /**
@@ -31,7 +31,7 @@ export interface Place {
 export const connectionsOf = (upstream: Upstream): number => upstream.live + upstream.reserved
 
 /** May carry connections at all (A2): bound clients need no more than this and room below the hard limit. */
-export const isEligible = (upstream: Upstream): boolean => upstream.listed && upstream.backend.healthy
+export const isEligible = (upstream: Upstream): boolean => upstream.listed && isInRotation(upstream.backend)
 
 export const hasRoom = (upstream: Upstream): boolean => connectionsOf(upstream) < upstream.backend.hardLimit
 

@@ -139,6 +139,8 @@ describe("R9: what decodes", () => {
       address: "10.0.0.1",
       port: 80,
       healthy: true,
+      draining: false,
+      expired: false,
       weight: 1,
       softLimit: 100,
       hardLimit: 150

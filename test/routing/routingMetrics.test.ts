@@ -26,12 +26,19 @@ const fresh: TableStatus = {
 /** Routing, a table that says what the test wants, and what a scrape shows of both. */
 const make = Effect.fnUntraced(function* (options?: RoutingOptions) {
   let status = fresh
-  const empty: TableSnapshot = { version: 0, origin: "none", backends: new Map(), quarantined: new Map() }
+  const empty: TableSnapshot = {
+    version: 0,
+    origin: "none",
+    backends: new Map(),
+    quarantined: new Map(),
+    states: new Map()
+  }
   const table = RoutingTable.of({
     snapshot: yield* SubscriptionRef.make(empty),
     firstTable: Effect.void,
     status: () => status,
-    confirm: Effect.succeed(false)
+    confirm: Effect.succeed(false),
+    apply: () => Effect.void
   })
   const services = yield* Layer.build(Layer.merge(routing(options), Layer.succeed(RoutingTable, table)))
   return yield* Effect.gen(function* () {

@@ -19,7 +19,12 @@ export const make: Effect.Effect<ScriptedSource> = Effect.gen(function* () {
   const queue = yield* Queue.unbounded<SourceEvent>()
   const send = (event: SourceEvent): Effect.Effect<void> => Queue.offer(queue, event).pipe(Effect.andThen(settled))
   return {
-    layer: Layer.succeed(BackendSource, { name: "script", events: Stream.fromQueue(queue) }),
+    layer: Layer.succeed(BackendSource, {
+      name: "script",
+      shared: false,
+      keepsRows: false,
+      events: Stream.fromQueue(queue)
+    }),
     rows: (...rows) => send({ _tag: "Rows", rows }),
     unchanged: send({ _tag: "Unchanged" }),
     lost: (detail) =>

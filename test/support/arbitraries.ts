@@ -41,6 +41,8 @@ export const backends: Arbitrary.Arbitrary<Backend> = Arbitrary.all({
   address: hostAddress,
   port: Arbitrary.schema(between(1, 65_535)),
   healthy: Arbitrary.schema(Schema.Boolean),
+  draining: Arbitrary.schema(Schema.Boolean),
+  expired: Arbitrary.schema(Schema.Boolean),
   weight: Arbitrary.schema(between(0, 1_000)),
   softLimit: Arbitrary.schema(between(1, 10_000_000)),
   hardLimit: Arbitrary.map(Arbitrary.schema(between(0, 10_000_000)), (limit) => (limit === 0 ? Infinity : limit))

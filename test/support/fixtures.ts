@@ -34,6 +34,8 @@ export const backend = (
   address: "10.0.0.1",
   port: 8080,
   healthy: true,
+  draining: false,
+  expired: false,
   weight: 1,
   softLimit: 100,
   hardLimit: Infinity,

@@ -54,7 +54,8 @@ export const make = Effect.fnUntraced(function* (options: TrafficRigOptions = {}
       version: 0,
       origin: "none",
       backends: new Map(),
-      quarantined: new Map()
+      quarantined: new Map(),
+      states: new Map()
     }),
     firstTable: Deferred.await(first),
     status: () => ({
@@ -66,7 +67,8 @@ export const make = Effect.fnUntraced(function* (options: TrafficRigOptions = {}
       lost: undefined,
       held: undefined
     }),
-    confirm: Effect.succeed(false)
+    confirm: Effect.succeed(false),
+    apply: () => Effect.void
   })
   const shutdown = Shutdown.make()
   const layer = Traffic.layer({

@@ -1,6 +1,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import { Supervisor } from "../actor/Supervisor.ts"
 import { isExpired } from "../domain/Binding.ts"
@@ -23,6 +24,13 @@ export interface BoundTo {
   readonly open: number
 }
 
+/** What came of a rehearsal. */
+export interface Rehearsal<A> {
+  readonly result: A
+  /** The binding that was found last. `leftMs`: until it expires; undefined while connections hold it. */
+  readonly found: (BoundTo & { readonly leftMs: number | undefined }) | undefined
+}
+
 /** Client affinity (A1-A3): a bounded table with a sliding TTL, collected on an interval. Synchronous but for its collector. */
 export class Bindings extends Context.Service<
   Bindings,
@@ -35,6 +43,8 @@ export class Bindings extends Context.Service<
     readonly close: (ref: BindingTable.BindingRef) => void
     /** The connection came to nothing: like `close`, but a binding that no other connection holds is forgotten. */
     readonly cancel: (ref: BindingTable.BindingRef) => void
+    /** Runs `act` as if for real, except that nothing is bound. */
+    readonly rehearse: <A>(act: () => A) => Rehearsal<A>
     readonly size: () => number
     readonly evictions: () => number
   }
@@ -66,6 +76,9 @@ export const make = Effect.fnUntraced(function* (options: BindingsOptions) {
     yield* supervisor.supervise("bindings-gc", collect.pipe(Effect.schedule(Schedule.spaced(options.gcIntervalMs))))
   }
 
+  // While set, nothing is bound.
+  let rehearsal: { found: BoundTo | undefined } | undefined
+
   return Bindings.of({
     find: (key, app) => {
       if (ttlMs <= 0) return undefined
@@ -73,10 +86,12 @@ export const make = Effect.fnUntraced(function* (options: BindingsOptions) {
       if (index < 0) return undefined
       const open = table.openOf(index)
       if (isExpired({ lastUsed: table.lastUsedOf(index), open }, now(), ttlMs)) return undefined
-      return { index, backend: table.backendOf(index), open }
+      const bound = { index, backend: table.backendOf(index), open }
+      if (rehearsal !== undefined) rehearsal.found = bound
+      return bound
     },
     bind: (key, app, backend) => {
-      if (ttlMs <= 0) return undefined
+      if (ttlMs <= 0 || rehearsal !== undefined) return undefined
       let index = table.find(key, app)
       if (index >= 0 && table.backendOf(index) === backend) table.touch(index, now())
       else index = table.put(key, app, backend, now())
@@ -86,6 +101,16 @@ export const make = Effect.fnUntraced(function* (options: BindingsOptions) {
     cancel: (ref) => {
       if (!table.close(ref, now())) return
       if (table.openOf(ref.index) === 0) table.remove(ref.index)
+    },
+    rehearse: (act) => {
+      const seen: { found: BoundTo | undefined } = { found: undefined }
+      rehearsal = seen
+      const result = Result.try(act)
+      rehearsal = undefined
+      if (Result.isFailure(result)) throw result.failure
+      const { found } = seen
+      const leftMs = found === undefined || found.open > 0 ? undefined : ttlMs - (now() - table.lastUsedOf(found.index))
+      return { result: result.success, found: found === undefined ? undefined : { ...found, leftMs } }
     },
     size: table.size,
     evictions: table.evictions

@@ -105,6 +105,33 @@ describe("A2: binding to another backend", () => {
   )
 })
 
+describe("a rehearsal", () => {
+  it.effect("finds and tells, and binds nothing, also when it fails", () =>
+    Effect.gen(function* () {
+      const bindings = yield* Bindings
+      visit(bindings, 1, 7)
+      yield* TestClock.adjust(4_000)
+      const found = bindings.rehearse(() => {
+        assert.isUndefined(bindings.bind(key(1), 0, 8))
+        assert.isUndefined(bindings.bind(key(2), 0, 8))
+        return bindings.find(key(1), 0)?.backend
+      })
+      assert.deepInclude(found, { result: 7 })
+      assert.deepInclude(found.found, { backend: 7, open: 0, leftMs: 6_000 })
+      assert.throws(
+        () =>
+          bindings.rehearse(() => {
+            throw new Error("thrown in rehearsal")
+          }),
+        "thrown in rehearsal"
+      )
+      assert.isUndefined(bindings.rehearse(() => bindings.find(key(2), 0)).found)
+      assert.isDefined(bindings.bind(key(2), 0, 8), "for real again")
+      assert.deepInclude(bindings.rehearse(() => bindings.find(key(2), 0)).found, { open: 1, leftMs: undefined })
+    }).pipe(Effect.provide(layer()))
+  )
+})
+
 describe("A3: the collector", () => {
   it.effect("comes on its interval and takes what has expired", () =>
     Effect.gen(function* () {

@@ -1,0 +1,307 @@
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { createServer } from "node:http"
+import type { IncomingMessage, Server, ServerResponse } from "node:http"
+import { setTimeout as sleep } from "node:timers/promises"
+import { make as makeWatch } from "../Watch.ts"
+import type { Watch } from "../Watch.ts"
+import { empty, readBody, send, text } from "./answer.ts"
+import type { Command, Endpoint } from "./Command.ts"
+import { Database } from "./Database.ts"
+import type { Touched } from "./Database.ts"
+import { Faults } from "./Faults.ts"
+import { Hub } from "./Hub.ts"
+import type { Chunking, LineStream } from "./LineStream.ts"
+import { merge } from "./merge.ts"
+import { PEER_PATH, PeerLinks } from "./PeerLinks.ts"
+import { answerOf, routeOf } from "./routes.ts"
+import type { Call, State } from "./routes.ts"
+import type { Subscription } from "./Subscription.ts"
+
+export interface Options {
+  /** The text of the schema files. */
+  readonly schema: string
+  /** Where the data is kept; in memory if not given. */
+  readonly path?: string
+  /** 0 for any. */
+  readonly port?: number
+  /** The bearer token that every request needs. */
+  readonly token?: string
+  /** `api.endpoint_name`: requests that name another are refused. */
+  readonly endpointName?: string
+  /** How long changes are batched for subscriptions: 10 ms, where Corrosion takes 600. Infinity waits for `tick`. */
+  readonly tickMs?: number
+  /** How late changes leave for the peers: 0 ms. */
+  readonly delayMs?: number
+}
+
+/** A request that the agent got. */
+export interface Seen {
+  readonly endpoint: Endpoint | undefined
+  readonly method: string
+  readonly url: string
+  readonly status: () => number
+}
+
+/** A subscription that the agent has. */
+export interface Listed {
+  readonly id: string
+  readonly sql: string
+  readonly lastChangeId: number
+  readonly listeners: number
+}
+
+/** An agent for tests that speaks Corrosion's HTTP API, and misbehaves when told to. */
+export interface FakeAgent {
+  /** Without a slash at the end. */
+  readonly url: string
+  readonly port: number
+  readonly actorId: string
+  /** Why it has no tables, if its schema was refused. */
+  readonly schemaError: string | undefined
+  /** Done when what it asks for is done. */
+  readonly control: (command: Command) => Effect.Effect<void>
+  readonly requests: () => ReadonlyArray<Seen>
+  readonly subscriptions: () => ReadonlyArray<Listed>
+  /** Touched on every request, stream that ends, and change. */
+  readonly watch: Watch
+}
+
+class Running {
+  readonly options: Options
+  readonly database: Database
+  readonly hub: Hub
+  readonly faults = new Faults()
+  readonly links: PeerLinks
+  readonly chunking: Chunking = { pieces: 0, held: false }
+  readonly seen: Array<Seen> = []
+  readonly watch = makeWatch()
+  tickMs: number
+  healthKnown = false
+  port = 0
+  readonly #state: State
+  #server: Server | undefined
+
+  constructor(options: Options) {
+    this.options = options
+    this.tickMs = options.tickMs ?? 10
+    this.port = options.port ?? 0
+    this.database = new Database(options.schema, options.path)
+    this.hub = new Hub(this.database, () => this.tickMs)
+    this.links = new PeerLinks(
+      this.database,
+      () => this.url,
+      (rows) => this.changed(this.database.transact(() => merge(this.database, rows), false).touched)
+    )
+    this.links.delayMs = options.delayMs ?? 0
+    this.hub.restore()
+    this.#state = {
+      database: this.database,
+      hub: this.hub,
+      chunking: this.chunking,
+      changed: (touched) => this.changed(touched),
+      healthKnown: () => this.healthKnown
+    }
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`
+  }
+
+  changed(touched: Touched): void {
+    if (touched.size === 0) return
+    this.hub.changed(touched)
+    this.links.wake()
+    this.watch.touch()
+  }
+
+  start(): Promise<void> {
+    const server = createServer({ keepAliveTimeout: 0, requestTimeout: 0 }, (request, response) => {
+      response.on("close", () => this.watch.touch())
+      response.on("error", () => undefined)
+      this.#handle(request, response).catch(() => response.destroy())
+    })
+    this.#server = server
+    return new Promise((resolve, reject) => {
+      server.once("error", reject)
+      server.listen(this.port, "127.0.0.1", () => {
+        const address = server.address()
+        if (typeof address === "object" && address !== null) this.port = address.port
+        this.links.start()
+        resolve()
+      })
+    })
+  }
+
+  stop(): Promise<void> {
+    this.links.stop()
+    const server = this.#server
+    this.#server = undefined
+    if (server === undefined) return Promise.resolve()
+    return new Promise((resolve) => {
+      server.close(() => resolve())
+      server.closeAllConnections()
+    })
+  }
+
+  #refusal({ headers }: IncomingMessage): ReturnType<typeof empty> | undefined {
+    const { token, endpointName } = this.options
+    const { authorization } = headers
+    if (authorization !== undefined && !/^bearer /i.test(authorization)) {
+      return text(400, "invalid HTTP header (authorization)")
+    }
+    if (token !== undefined && authorization?.slice(7) !== token) return empty(401)
+    const asked = headers["x-corrosion-requested-endpoint-name"]
+    return endpointName !== undefined && asked !== undefined && asked !== endpointName ? empty(421) : undefined
+  }
+
+  async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const url = new URL(request.url ?? "/", this.url)
+    if (url.pathname === PEER_PATH) {
+      const { status, text: body } = this.links.accept(await readBody(request))
+      return send(response, { status, body })
+    }
+    const found = routeOf(url.pathname)
+    this.seen.push({
+      endpoint: found?.route.endpoint,
+      method: request.method ?? "",
+      url: request.url ?? "",
+      status: () => (response.headersSent ? response.statusCode : 0)
+    })
+    this.watch.touch()
+    const refusal = this.#refusal(request)
+    if (refusal !== undefined) return send(response, refusal)
+    if (found === undefined) return send(response, empty(404))
+    if (request.method !== found.route.method) return send(response, empty(405))
+    const { name, route } = found
+    const fault = this.faults.take(route.endpoint)
+    await this.#answer({ request, response, url, name, fault }, route)
+  }
+
+  async #answer(call: Call, route: NonNullable<ReturnType<typeof routeOf>>["route"]): Promise<void> {
+    const { fault, request, response } = call
+    switch (fault?.do) {
+      case "hang":
+        return
+      case "lose-request":
+        return void request.socket.resetAndDestroy()
+      case "answer":
+        return send(response, answerOf(fault.status, fault.body, route.endpoint))
+      case "slow":
+        await sleep(fault.ms)
+        break
+      case "lose-answer":
+        // Nothing that is written to it leaves the process.
+        request.socket.cork()
+    }
+    await route.handler(this.#state, call)
+    if (fault?.do === "lose-answer") request.socket.resetAndDestroy()
+  }
+
+  #chosen(id: string | undefined): ReadonlyArray<Subscription> {
+    return this.hub.list().filter((each) => id === undefined || each.id === id)
+  }
+
+  #streams(id: string | undefined): ReadonlyArray<LineStream> {
+    return id === undefined ? this.hub.streams() : this.#chosen(id).flatMap(({ listeners }) => [...listeners])
+  }
+
+  async control(command: Command): Promise<void> {
+    switch (command.do) {
+      case "behave":
+        return this.faults.clear()
+      case "end":
+        for (const stream of this.#streams(command.sub)) stream.end(command.how, command.message)
+        return
+      case "gap":
+        for (const stream of this.#streams(command.sub)) stream.withheld += command.count ?? 1
+        return
+      case "repeat":
+      case "regress":
+        for (const each of this.#chosen(command.sub)) each.retell(command.do === "repeat" ? 0 : 1)
+        return
+      case "rename":
+        for (const each of this.#chosen(command.sub)) each.rename()
+        return
+      case "drop":
+        for (const stream of this.#streams(command.sub)) stream.end("eof")
+        for (const each of this.#chosen(command.sub)) this.hub.forget(each)
+        return
+      case "prune":
+        for (const each of this.#chosen(command.sub)) each.prune(command.keep ?? 500)
+        return
+      case "stop":
+      case "restart":
+        if (command.crash === true) this.hub.forgetAll()
+        await this.stop()
+        return command.do === "restart" ? this.start() : undefined
+      case "start":
+        return this.start()
+      case "tick":
+        return this.hub.flush()
+      case "tick-every":
+        this.tickMs = command.ms
+        return
+      case "pieces":
+        this.chunking.pieces = command.bytes
+        return
+      case "hold":
+        this.chunking.held = true
+        return
+      case "release":
+        this.chunking.held = false
+        for (const stream of this.hub.streams()) stream.release()
+        return
+      case "health":
+        this.healthKnown = command.known
+        return
+      case "link":
+        return this.links.link(command.peer)
+      case "cut":
+        return this.links.cut(command.peer)
+      case "heal":
+        return this.links.heal(command.peer)
+      case "delay":
+        this.links.delayMs = command.ms
+        return
+      default:
+        this.faults.add(command)
+    }
+  }
+
+  /** In order: the subscriptions are taken up again by the next agent on the same file. */
+  async shutdown(): Promise<void> {
+    await this.stop()
+    this.hub.save()
+    this.hub.forgetAll()
+    this.database.close()
+  }
+}
+
+/** An agent that listens on loopback; it is shut down in order with the scope. */
+export const make = (options: Options): Effect.Effect<FakeAgent, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.promise(async () => {
+      const running = new Running(options)
+      await running.start()
+      return running
+    }),
+    (running) => Effect.promise(() => running.shutdown())
+  ).pipe(
+    Effect.map((running) => ({
+      url: running.url,
+      port: running.port,
+      actorId: running.database.actorId,
+      schemaError: running.database.schemaError,
+      control: (command) => Effect.promise(() => running.control(command)),
+      requests: () => running.seen,
+      subscriptions: () =>
+        running.hub.list().map(({ id, lastChangeId, listeners, sql }) => ({
+          id,
+          sql,
+          lastChangeId,
+          listeners: listeners.size
+        })),
+      watch: running.watch
+    }))
+  )

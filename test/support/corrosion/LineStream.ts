@@ -1,0 +1,124 @@
+import type { ServerResponse } from "node:http"
+
+/** How writes are cut into chunks, for all streams of an agent. */
+export interface Chunking {
+  /** Bytes per chunk; 0 for as many lines as there are, up to 64 KiB. */
+  pieces: number
+  /** Nothing is sent while it holds; then all that waits goes in one chunk. */
+  held: boolean
+}
+
+/**
+ * How a stream ends: `eof` in order, `close` without the end of the body (FIN), `reset` (RST), `partial` in order but in
+ * the middle of a line, `partial-close` the same without the end of the body, `error` in order after an error line.
+ */
+export type Ending = "eof" | "close" | "reset" | "partial" | "partial-close" | "error"
+
+/** Lines that may wait for a client before it counts as too slow. */
+export const RING_LINES = 10_240
+
+const CHUNK_BYTES = 65_536
+const PARTIAL = '{"change":["update",1,["half'
+
+const takeChunk = (queue: Array<string>, limit: number): string => {
+  let length = 0
+  let count = 0
+  while (count < queue.length && length < limit) length += queue[count++]?.length ?? 0
+  return queue.splice(0, count).join("")
+}
+
+/** The body of a stream: lines of JSON, sent as fast as the client takes them. */
+export class LineStream {
+  readonly #response: ServerResponse
+  readonly #chunking: Chunking
+  readonly #onClose: () => void
+  #queue: Array<string> = []
+  #blocked = false
+  #ending: Ending | undefined
+  #closed = false
+  /** Lines of changes to lose before the next is sent. */
+  withheld = 0
+
+  constructor(response: ServerResponse, chunking: Chunking, onClose: () => void = () => undefined) {
+    this.#response = response
+    this.#chunking = chunking
+    this.#onClose = onClose
+    response.on("close", () => this.#close())
+    response.on("error", () => undefined)
+    response.flushHeaders()
+  }
+
+  get isOpen(): boolean {
+    return !this.#closed && this.#ending === undefined
+  }
+
+  /** Lines without their newline. */
+  send(lines: ReadonlyArray<string>): void {
+    if (!this.isOpen) return
+    for (const line of lines) this.#queue.push(`${line}\n`)
+    this.pump()
+  }
+
+  /** Changes that happen while the client listens: it loses the stream when too many wait for it. */
+  sendLive(lines: ReadonlyArray<string>): void {
+    const lost = Math.min(this.withheld, lines.length)
+    this.withheld -= lost
+    if (this.#blocked && this.#queue.length + lines.length > RING_LINES) this.end("eof")
+    else this.send(lines.slice(lost))
+  }
+
+  end(how: Ending, message = "the stream was ended"): void {
+    if (!this.isOpen) return
+    if (how === "error") this.#queue.push(`${JSON.stringify({ error: message })}\n`)
+    if (how === "partial" || how === "partial-close") this.#queue.push(PARTIAL)
+    this.#ending = how
+    if (how === "reset") {
+      this.#response.socket?.resetAndDestroy()
+      this.#close()
+    } else this.pump()
+  }
+
+  pump(): void {
+    if (this.#closed || this.#blocked) return
+    if (this.#chunking.held && this.#ending === undefined) return
+    while (this.#queue.length > 0) {
+      if (!this.#write(takeChunk(this.#queue, CHUNK_BYTES))) {
+        this.#blocked = true
+        this.#response.once("drain", () => {
+          this.#blocked = false
+          this.pump()
+        })
+        return
+      }
+    }
+    this.#finish()
+  }
+
+  /** Sends all that waits in one chunk. */
+  release(): void {
+    if (this.#queue.length > 0 && !this.#closed) this.#response.write(this.#queue.splice(0).join(""))
+    this.pump()
+  }
+
+  #write(text: string): boolean {
+    const { pieces } = this.#chunking
+    if (pieces <= 0) return this.#response.write(text)
+    const bytes = Buffer.from(text)
+    let more = true
+    for (let at = 0; at < bytes.length; at += pieces) more = this.#response.write(bytes.subarray(at, at + pieces))
+    return more
+  }
+
+  #finish(): void {
+    if (this.#ending === "eof" || this.#ending === "error" || this.#ending === "partial") this.#response.end()
+    else if (this.#ending !== undefined) this.#response.socket?.destroySoon()
+    if (this.#ending !== undefined) this.#close()
+  }
+
+  #close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#queue = []
+    this.#onClose()
+  }
+}

@@ -9,6 +9,7 @@ import * as Reactivity from "effect/reactivity/Reactivity"
 import * as SqlClient from "effect/sql/SqlClient"
 import { stat } from "node:fs/promises"
 import { backendColumns, type BackendRow, requiredColumns } from "../../src/domain/Backend.ts"
+import { STATE_TABLE, stateColumns } from "../../src/domain/BackendState.ts"
 import { BackendSource, SourceError, type SourceEvent } from "../../src/routing/BackendSource.ts"
 import { TableSnapshotStore } from "../../src/routing/TableSnapshotStore.ts"
 import { createBackends } from "./schema.ts"
@@ -76,9 +77,9 @@ export const layer = (options: SqliteSourceOptions): Layer.Layer<BackendSource, 
         const { client } = opened
         const dataVersion = yield* readDataVersion(client)
         if (dataVersion === opened.dataVersion) return { _tag: "Unchanged" } satisfies SourceEvent
-        const rows = yield* readRows(client, path)
+        const read = yield* readTables(client, path)
         opened.dataVersion = dataVersion
-        return { _tag: "Rows", rows } satisfies SourceEvent
+        return { _tag: "Rows", ...read } satisfies SourceEvent
       }).pipe(
         Effect.mapError((error) => (error instanceof SourceError ? error : sourceError(path, error))),
         Effect.catchDefect((defect) => Effect.fail(sourceError(path, defect))),
@@ -142,22 +143,32 @@ const readDataVersion = (client: SqlClient.SqlClient) =>
 const schemaError = (path: string, detail: string): SourceError =>
   new SourceError({ source: "sqlite", target: path, reason: "schema", detail })
 
-/** The statement that reads a page of the table, for whichever columns it has (T4). */
-const pageQuery = Effect.fnUntraced(function* (client: SqlClient.SqlClient, path: string) {
+interface TableShape {
+  readonly name: string
+  readonly columns: ReadonlyArray<string>
+  readonly required: ReadonlyArray<string>
+}
+
+const backendsShape: TableShape = { name: "backends", columns: backendColumns, required: requiredColumns }
+const statesShape: TableShape = { name: STATE_TABLE, columns: stateColumns, required: ["id"] }
+
+/** The statement that reads a page of a table, for whichever columns it has (T4); undefined when there is no such table. */
+const pageQuery = Effect.fnUntraced(function* (client: SqlClient.SqlClient, path: string, shape: TableShape) {
+  const { name } = shape
   const [table] = yield* client.unsafe<{ type: string; wr: number }>(
-    "SELECT type, wr FROM pragma_table_list WHERE schema = 'main' AND name = 'backends' COLLATE NOCASE"
+    `SELECT type, wr FROM pragma_table_list WHERE schema = 'main' AND name = '${name}' COLLATE NOCASE`
   )
-  if (table === undefined) return yield* schemaError(path, "it has no table named backends")
-  const found = yield* client.unsafe<{ name: string }>("SELECT name FROM pragma_table_info('backends')")
+  if (table === undefined) return undefined
+  const found = yield* client.unsafe<{ name: string }>(`SELECT name FROM pragma_table_info('${name}')`)
   const present = new Set(found.map(({ name }) => name.toLowerCase()))
-  const missing = requiredColumns.filter((column) => !present.has(column))
-  if (missing.length > 0) return yield* schemaError(path, `its table backends lacks ${missing.join(", ")}`)
-  const columns = backendColumns.filter((column) => present.has(column)).join(", ")
+  const missing = shape.required.filter((column) => !present.has(column))
+  if (missing.length > 0) return yield* schemaError(path, `its table ${name} lacks ${missing.join(", ")}`)
+  const columns = shape.columns.filter((column) => present.has(column)).join(", ")
   // Views and WITHOUT ROWID tables have no rowid to go on from.
   const byRowid = table.type === "table" && table.wr === 0
   const sql = byRowid
-    ? `SELECT rowid AS "_rowid", ${columns} FROM backends WHERE rowid > ? ORDER BY rowid LIMIT ${PAGE}`
-    : `SELECT ${columns} FROM backends LIMIT ${PAGE} OFFSET ?`
+    ? `SELECT rowid AS "_rowid", ${columns} FROM ${name} WHERE rowid > ? ORDER BY rowid LIMIT ${PAGE}`
+    : `SELECT ${columns} FROM ${name} LIMIT ${PAGE} OFFSET ?`
   return { byRowid, sql }
 })
 
@@ -166,7 +177,7 @@ const MAX_SHARED_TEXTS = 10_000
 
 /** The row without what makes a hundred thousand of them heavy for the garbage collector: bigints, and texts that recur. */
 const compact = (row: Record<string, unknown>, texts: Map<string, string>): BackendRow => {
-  for (const column of ["app", "region", "country"]) {
+  for (const column of ["app", "region", "country", "owner", "source"]) {
     const text = row[column]
     if (typeof text !== "string") continue
     const shared = texts.get(text)
@@ -180,23 +191,33 @@ const compact = (row: Record<string, unknown>, texts: Map<string, string>): Back
   return row
 }
 
-/** All rows of one moment, in slices. 64-bit values come as bigint, since one that is no number must not fail the rest. */
-const readRows = Effect.fnUntraced(
+/** All rows, in slices. 64-bit values come as bigint, since one that is no number must not fail the rest. */
+const readRows = Effect.fnUntraced(function* (client: SqlClient.SqlClient, path: string, shape: TableShape) {
+  const query = yield* pageQuery(client, path, shape)
+  if (query === undefined) return undefined
+  const { byRowid, sql } = query
+  const rows: Array<BackendRow> = []
+  const texts = new Map<string, string>()
+  let from: bigint | number = byRowid ? -(2n ** 63n) : 0
+  while (true) {
+    const page: ReadonlyArray<Record<string, unknown>> = yield* client
+      .unsafe<Record<string, unknown>>(sql, [from])
+      .pipe(Effect.provideService(SqlClient.SafeIntegers, true))
+    const last = page.at(-1)?.["_rowid"]
+    for (const row of page) rows.push(compact(row, texts))
+    if (page.length < PAGE) return rows
+    from = byRowid && typeof last === "bigint" ? last : rows.length
+    yield* Effect.yieldNow
+  }
+})
+
+/** Both tables as they are at one moment. */
+const readTables = Effect.fnUntraced(
   function* (client: SqlClient.SqlClient, path: string) {
-    const { byRowid, sql } = yield* pageQuery(client, path)
-    const rows: Array<BackendRow> = []
-    const texts = new Map<string, string>()
-    let from: bigint | number = byRowid ? -(2n ** 63n) : 0
-    while (true) {
-      const page: ReadonlyArray<Record<string, unknown>> = yield* client
-        .unsafe<Record<string, unknown>>(sql, [from])
-        .pipe(Effect.provideService(SqlClient.SafeIntegers, true))
-      const last = page.at(-1)?.["_rowid"]
-      for (const row of page) rows.push(compact(row, texts))
-      if (page.length < PAGE) return rows
-      from = byRowid && typeof last === "bigint" ? last : rows.length
-      yield* Effect.yieldNow
-    }
+    const rows = yield* readRows(client, path, backendsShape)
+    if (rows === undefined) return yield* schemaError(path, "it has no table named backends")
+    const states = yield* readRows(client, path, statesShape)
+    return states === undefined ? { rows } : { rows, states }
   },
   (read, client) => client.withTransaction(read)
 )

@@ -1,3 +1,5 @@
+import { STATE_TABLE } from "../../src/domain/BackendState.ts"
+
 /** The table of a database that edgeProxy creates itself; existing ones may lack `country` and every default (T4). */
 export const createBackends = `CREATE TABLE IF NOT EXISTS backends (
   id TEXT PRIMARY KEY,        -- "sa-node-1"
@@ -11,4 +13,15 @@ export const createBackends = `CREATE TABLE IF NOT EXISTS backends (
   soft_limit INTEGER DEFAULT 100,
   hard_limit INTEGER DEFAULT 150,
   deleted INTEGER DEFAULT 0
+)`
+
+/** Beside it: what registrations and drains need (D0). */
+export const createStates = `CREATE TABLE IF NOT EXISTS ${STATE_TABLE} (
+  id TEXT PRIMARY KEY,
+  owner TEXT NOT NULL DEFAULT '',            -- POP that decides on its expiry
+  source TEXT NOT NULL DEFAULT '',           -- "api" when it registered itself
+  draining INTEGER NOT NULL DEFAULT 0,
+  expired INTEGER NOT NULL DEFAULT 0,        -- not heard of any more
+  registered_at INTEGER NOT NULL DEFAULT 0,  -- milliseconds since 1970
+  heartbeat_at INTEGER NOT NULL DEFAULT 0    -- as last written, which is rarely
 )`

@@ -21,8 +21,12 @@ export interface LocalChanges {
 /** A source that has not shown a change by then never will: another POP has undone it at once. */
 export const PATIENCE_MS = 30_000
 
+/** Changes of one backend, within the patience, that are told apart. */
+const MOST_BEFORE = 16
+
 interface Entry {
-  readonly before: Backend | undefined
+  /** All that the source may still show from before. */
+  readonly before: ReadonlyArray<Backend | undefined>
   readonly after: Backend | undefined
   readonly until: number
 }
@@ -34,15 +38,13 @@ export const make = (): LocalChanges => {
   const entries = new Map<string, Entry>()
   return {
     add: ({ backend, id }, before, now) => {
-      // Of two changes in a row the source may show what was before either.
-      const first = entries.get(id)
-      entries.delete(id)
-      entries.set(id, { before: first === undefined ? before : first.before, after: backend, until: now + PATIENCE_MS })
+      const earlier = entries.get(id)?.before.slice(-MOST_BEFORE) ?? []
+      entries.set(id, { before: [...earlier, before], after: backend, until: now + PATIENCE_MS })
     },
     applyTo: (backends, now) => {
       for (const [id, { after, before, until }] of entries) {
         const shown = backends.get(id)
-        if (same(shown, after) || !same(shown, before) || now >= until) entries.delete(id)
+        if (same(shown, after) || !before.some((each) => same(shown, each)) || now >= until) entries.delete(id)
         else if (after === undefined) backends.delete(id)
         else backends.set(id, after)
       }

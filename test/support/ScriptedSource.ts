@@ -11,26 +11,29 @@ export interface ScriptedSource {
   readonly layer: Layer.Layer<BackendSource>
   /** Each completes once the event has had its effect. */
   readonly rows: (...rows: ReadonlyArray<BackendRow>) => Effect.Effect<void>
+  readonly tables: (rows: ReadonlyArray<BackendRow>, states: ReadonlyArray<BackendRow>) => Effect.Effect<void>
   readonly unchanged: Effect.Effect<void>
   readonly lost: (detail: string) => Effect.Effect<void>
 }
 
-export const make: Effect.Effect<ScriptedSource> = Effect.gen(function* () {
-  const queue = yield* Queue.unbounded<SourceEvent>()
-  const send = (event: SourceEvent): Effect.Effect<void> => Queue.offer(queue, event).pipe(Effect.andThen(settled))
-  return {
-    layer: Layer.succeed(BackendSource, {
-      name: "script",
-      shared: false,
-      keepsRows: false,
-      events: Stream.fromQueue(queue)
-    }),
-    rows: (...rows) => send({ _tag: "Rows", rows }),
-    unchanged: send({ _tag: "Unchanged" }),
-    lost: (detail) =>
-      send({
-        _tag: "Lost",
-        error: new SourceError({ source: "script", target: "test", reason: "unreachable", detail })
-      })
-  }
-})
+export const make = (options: { readonly shared?: boolean } = {}): Effect.Effect<ScriptedSource> =>
+  Effect.gen(function* () {
+    const queue = yield* Queue.unbounded<SourceEvent>()
+    const send = (event: SourceEvent): Effect.Effect<void> => Queue.offer(queue, event).pipe(Effect.andThen(settled))
+    return {
+      layer: Layer.succeed(BackendSource, {
+        name: "script",
+        shared: options.shared ?? false,
+        keepsRows: false,
+        events: Stream.fromQueue(queue)
+      }),
+      rows: (...rows) => send({ _tag: "Rows", rows }),
+      tables: (rows, states) => send({ _tag: "Rows", rows, states }),
+      unchanged: send({ _tag: "Unchanged" }),
+      lost: (detail) =>
+        send({
+          _tag: "Lost",
+          error: new SourceError({ source: "script", target: "test", reason: "unreachable", detail })
+        })
+    }
+  })

@@ -24,7 +24,7 @@ export const holding = (rows: ReadonlyArray<BackendRow>): Layer.Layer<TableSnaps
 export const make = Effect.fnUntraced(function* (
   store: Layer.Layer<TableSnapshotStore> = TableSnapshotStore.layerMemory()
 ) {
-  const source = yield* ScriptedSource.make
+  const source = yield* ScriptedSource.make()
   const calls: Array<string> = []
   const upstreams = Upstreams.make({ spillAt: "hard" })
   const recording = Layer.succeed(Upstreams.Upstreams, {

@@ -11,7 +11,7 @@ import { Database } from "./Database.ts"
 import type { Touched } from "./Database.ts"
 import { Faults } from "./Faults.ts"
 import { Hub } from "./Hub.ts"
-import type { Chunking, LineStream } from "./LineStream.ts"
+import type { Sending, LineStream } from "./LineStream.ts"
 import { merge } from "./merge.ts"
 import { PEER_PATH, PeerLinks } from "./PeerLinks.ts"
 import { answerOf, routeOf } from "./routes.ts"
@@ -31,6 +31,8 @@ export interface Options {
   readonly endpointName?: string
   /** How long changes are batched for subscriptions: 10 ms, where Corrosion takes 600. Infinity waits for `tick`. */
   readonly tickMs?: number
+  /** Changes that may wait for a slow client before it loses its stream: 10,240, as with Corrosion. */
+  readonly ringLines?: number
   /** How late changes leave for the peers: 0 ms. */
   readonly delayMs?: number
 }
@@ -73,7 +75,7 @@ class Running {
   readonly hub: Hub
   readonly faults = new Faults()
   readonly links: PeerLinks
-  readonly chunking: Chunking = { pieces: 0, held: false }
+  readonly sending: Sending
   readonly seen: Array<Seen> = []
   readonly watch = makeWatch()
   tickMs: number
@@ -86,8 +88,13 @@ class Running {
     this.options = options
     this.tickMs = options.tickMs ?? 10
     this.port = options.port ?? 0
+    this.sending = { pieces: 0, held: false, ringLines: options.ringLines ?? 10_240 }
     this.database = new Database(options.schema, options.path)
-    this.hub = new Hub(this.database, () => this.tickMs)
+    this.hub = new Hub(
+      this.database,
+      () => this.tickMs,
+      () => this.watch.touch()
+    )
     this.links = new PeerLinks(
       this.database,
       () => this.url,
@@ -98,7 +105,7 @@ class Running {
     this.#state = {
       database: this.database,
       hub: this.hub,
-      chunking: this.chunking,
+      sending: this.sending,
       changed: (touched) => this.changed(touched),
       healthKnown: () => this.healthKnown
     }
@@ -117,7 +124,8 @@ class Running {
 
   start(): Promise<void> {
     const server = createServer({ keepAliveTimeout: 0, requestTimeout: 0 }, (request, response) => {
-      response.on("close", () => this.watch.touch())
+      // After the others that listen to this, who take the stream off.
+      response.on("close", () => queueMicrotask(() => this.watch.touch()))
       response.on("error", () => undefined)
       this.#handle(request, response).catch(() => response.destroy())
     })
@@ -195,6 +203,7 @@ class Running {
         request.socket.cork()
     }
     await route.handler(this.#state, call)
+    this.watch.touch()
     if (fault?.do === "lose-answer") request.socket.resetAndDestroy()
   }
 
@@ -243,13 +252,13 @@ class Running {
         this.tickMs = command.ms
         return
       case "pieces":
-        this.chunking.pieces = command.bytes
+        this.sending.pieces = command.bytes
         return
       case "hold":
-        this.chunking.held = true
+        this.sending.held = true
         return
       case "release":
-        this.chunking.held = false
+        this.sending.held = false
         for (const stream of this.hub.streams()) stream.release()
         return
       case "health":

@@ -16,12 +16,15 @@ const SAVED = "subscriptions"
 export class Hub {
   readonly #database: Database
   readonly #tickMs: () => number
+  readonly #told: () => void
   #subscriptions = new Map<string, Listened<Subscription>>()
   #updates = new Map<string, Listened<Updates>>()
 
-  constructor(database: Database, tickMs: () => number) {
+  /** `told` is called after the clients were told of a batch. */
+  constructor(database: Database, tickMs: () => number, told: () => void) {
     this.#database = database
     this.#tickMs = tickMs
+    this.#told = told
   }
 
   list(): ReadonlyArray<Subscription> {
@@ -39,7 +42,7 @@ export class Hub {
   /** Throws an Error when the statement can't be subscribed to. */
   create(sql: string, saved?: Saved): Subscription {
     const target = new Subscription(this.#database, sql, saved)
-    this.#subscriptions.set(sql, { target, batch: new Batch(target, this.#tickMs) })
+    this.#subscriptions.set(sql, { target, batch: this.#batchFor(target) })
     return target
   }
 
@@ -48,7 +51,7 @@ export class Hub {
     const known = this.#updates.get(table)?.target
     if (known !== undefined) return known
     const target = new Updates(this.#database, table)
-    this.#updates.set(table, { target, batch: new Batch(target, this.#tickMs) })
+    this.#updates.set(table, { target, batch: this.#batchFor(target) })
     return target
   }
 
@@ -88,6 +91,14 @@ export class Hub {
     if (typeof text !== "string") return
     // Written by `save`.
     for (const saved of JSON.parse(text) as ReadonlyArray<Saved>) this.create(saved.sql, saved)
+  }
+
+  #batchFor(target: Subscription | Updates): Batch {
+    const update = (touched: Touched): void => {
+      target.update(touched)
+      this.#told()
+    }
+    return new Batch({ concerns: (touched) => target.concerns(touched), update }, this.#tickMs)
   }
 
   #all(): ReadonlyArray<Listened<Subscription | Updates>> {

@@ -1,11 +1,13 @@
 import type { ServerResponse } from "node:http"
 
-/** How writes are cut into chunks, for all streams of an agent. */
-export interface Chunking {
+/** How all streams of an agent are sent. */
+export interface Sending {
   /** Bytes per chunk; 0 for as many lines as there are, up to 64 KiB. */
   pieces: number
   /** Nothing is sent while it holds; then all that waits goes in one chunk. */
   held: boolean
+  /** Lines of changes that may wait for a client before it counts as too slow. */
+  readonly ringLines: number
 }
 
 /**
@@ -13,9 +15,6 @@ export interface Chunking {
  * the middle of a line, `partial-close` the same without the end of the body, `error` in order after an error line.
  */
 export type Ending = "eof" | "close" | "reset" | "partial" | "partial-close" | "error"
-
-/** Lines that may wait for a client before it counts as too slow. */
-export const RING_LINES = 10_240
 
 const CHUNK_BYTES = 65_536
 const PARTIAL = '{"change":["update",1,["half'
@@ -30,7 +29,7 @@ const takeChunk = (queue: Array<string>, limit: number): string => {
 /** The body of a stream: lines of JSON, sent as fast as the client takes them. */
 export class LineStream {
   readonly #response: ServerResponse
-  readonly #chunking: Chunking
+  readonly #sending: Sending
   readonly #onClose: () => void
   #queue: Array<string> = []
   #blocked = false
@@ -39,9 +38,9 @@ export class LineStream {
   /** Lines of changes to lose before the next is sent. */
   withheld = 0
 
-  constructor(response: ServerResponse, chunking: Chunking, onClose: () => void = () => undefined) {
+  constructor(response: ServerResponse, sending: Sending, onClose: () => void = () => undefined) {
     this.#response = response
-    this.#chunking = chunking
+    this.#sending = sending
     this.#onClose = onClose
     response.on("close", () => this.#close())
     response.on("error", () => undefined)
@@ -63,7 +62,7 @@ export class LineStream {
   sendLive(lines: ReadonlyArray<string>): void {
     const lost = Math.min(this.withheld, lines.length)
     this.withheld -= lost
-    if (this.#blocked && this.#queue.length + lines.length > RING_LINES) this.end("eof")
+    if (this.#blocked && this.#queue.length + lines.length > this.#sending.ringLines) this.end("eof")
     else this.send(lines.slice(lost))
   }
 
@@ -80,7 +79,7 @@ export class LineStream {
 
   pump(): void {
     if (this.#closed || this.#blocked) return
-    if (this.#chunking.held && this.#ending === undefined) return
+    if (this.#sending.held && this.#ending === undefined) return
     while (this.#queue.length > 0) {
       if (!this.#write(takeChunk(this.#queue, CHUNK_BYTES))) {
         this.#blocked = true
@@ -101,7 +100,7 @@ export class LineStream {
   }
 
   #write(text: string): boolean {
-    const { pieces } = this.#chunking
+    const { pieces } = this.#sending
     if (pieces <= 0) return this.#response.write(text)
     const bytes = Buffer.from(text)
     let more = true

@@ -74,10 +74,16 @@ export class PeerLinks {
     if (!isObject(json) || typeof json["from"] !== "string" || !Array.isArray(json["rows"])) {
       return { status: 400, text: "" }
     }
-    const { from } = json
+    const { actor, from } = json
     if (this.#links.get(from)?.cut === true) return { status: 503, text: "" }
     const rows = json["rows"].map(decodeRow).filter((row) => row !== undefined)
     if (rows.length > 0) this.#receive(rows)
+    const link = this.#links.get(from)
+    // Another agent than the one that had the changes.
+    if (link?.actor !== undefined && link.actor !== actor) {
+      link.actor = undefined
+      link.sent = -1
+    }
     this.link(from)
     return { status: 200, text: this.#database.actorId }
   }
@@ -116,7 +122,7 @@ export class PeerLinks {
     const { rows, seq } = changesAfter(this.#database, link.sent)
     for (let at = 0; at === 0 || at < rows.length; at += BATCH_ROWS) {
       const part = rows.slice(at, at + BATCH_ROWS).map(encodeRow)
-      const body = `{"from":${JSON.stringify(this.#url())},"rows":[${part.join(",")}]}`
+      const body = `{"from":${JSON.stringify(this.#url())},"actor":"${this.#database.actorId}","rows":[${part.join(",")}]}`
       const actor = await post(peer, body)
       if (actor === undefined) return false
       const isAnother = link.actor !== undefined && link.actor !== actor

@@ -7,7 +7,7 @@ import type { Database, Touched } from "./Database.ts"
 import type { Hub } from "./Hub.ts"
 import { encodeCells, isObject } from "./json.ts"
 import { LineStream } from "./LineStream.ts"
-import type { Chunking } from "./LineStream.ts"
+import type { Sending } from "./LineStream.ts"
 import { quote } from "./sqlText.ts"
 import { toStatement, toStatements } from "./statement.ts"
 import type { Statement } from "./statement.ts"
@@ -18,7 +18,7 @@ import type { Start } from "./Subscription.ts"
 export interface State {
   readonly database: Database
   readonly hub: Hub
-  readonly chunking: Chunking
+  readonly sending: Sending
   readonly changed: (touched: Touched) => void
   readonly healthKnown: () => boolean
 }
@@ -94,7 +94,7 @@ const sendRows = (stream: LineStream, lines: ReadonlyArray<string>, eoq: string,
   return false
 }
 
-const queries: Handler = async ({ chunking, database }, { fault, request, response, url }) => {
+const queries: Handler = async ({ sending, database }, { fault, request, response, url }) => {
   const params = readParams(url)
   if ("refusal" in params) return send(response, params.refusal)
   const body = await readStatement(request)
@@ -104,7 +104,7 @@ const queries: Handler = async ({ chunking, database }, { fault, request, respon
     const lines = [JSON.stringify({ columns })]
     for (const [index, cells] of rows.entries()) lines.push(`{"row":[${index + 1},${encodeCells(cells)}]}`)
     response.writeHead(200)
-    const stream = new LineStream(response, chunking)
+    const stream = new LineStream(response, sending)
     if (sendRows(stream, lines, '{"eoq":{"time":5e-8}}', fault)) stream.end("eof")
   } catch (cause) {
     const refused = cause instanceof SqlError && cause.at === "prepare"
@@ -113,14 +113,14 @@ const queries: Handler = async ({ chunking, database }, { fault, request, respon
 }
 
 const listen = (
-  { chunking }: State,
+  { sending }: State,
   { fault, response }: Call,
   listeners: Set<LineStream>,
   headers: Readonly<Record<string, string>>,
   begin: (stream: LineStream, fault: Fault | undefined) => boolean
 ): void => {
   response.writeHead(200, headers)
-  const stream: LineStream = new LineStream(response, chunking, () => listeners.delete(stream))
+  const stream: LineStream = new LineStream(response, sending, () => listeners.delete(stream))
   if (begin(stream, fault)) listeners.add(stream)
 }
 
@@ -226,7 +226,7 @@ export const routes: ReadonlyArray<Route> = [
 /** The route of a path, whatever the method. */
 export const routeOf = (path: string): { readonly route: Route; readonly name: string } | undefined => {
   for (const route of routes) {
-    const name = route.named && path.startsWith(route.path) ? path.slice(route.path.length) : ""
+    const name = route.named && path.startsWith(route.path) ? decodeURIComponent(path.slice(route.path.length)) : ""
     if (route.named ? name !== "" && !name.includes("/") : path === route.path) return { route, name }
   }
   return undefined

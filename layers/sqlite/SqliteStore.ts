@@ -7,7 +7,7 @@ import { existsSync } from "node:fs"
 import { BackendStore, type StoreChange, StoreError } from "../../src/backends/BackendStore.ts"
 import { statementsOf } from "../../src/backends/statements.ts"
 import { createStates } from "./schema.ts"
-import { sourceError } from "./sqliteError.ts"
+import { storeError } from "./sqliteError.ts"
 
 export interface SqliteStoreOptions {
   readonly path: string
@@ -15,27 +15,6 @@ export interface SqliteStoreOptions {
 
 // Two seconds in all: whoever holds the lock for longer holds it for good.
 const lockPatience = Schedule.max([Schedule.spaced("50 millis"), Schedule.recurs(40)])
-
-const reasons = {
-  locked: "timeout",
-  missing: "unavailable",
-  unreadable: "unavailable",
-  unreachable: "unavailable",
-  corrupt: "unavailable",
-  schema: "schema"
-} as const
-
-const storeError = (path: string, error: unknown): StoreError => {
-  const { detail, reason } = sourceError(path, error)
-  const said = detail.toLowerCase()
-  const more =
-    said.includes("readonly") || said.includes("read-only")
-      ? "readonly"
-      : said.includes("constraint") || said.includes("no such column") || said.includes("datatype mismatch")
-        ? "rejected"
-        : reasons[reason]
-  return new StoreError({ store: "sqlite", target: path, reason: more, detail })
-}
 
 /**
  * Writes to the routing table of an SQLite file, beside the rows that are written by hand. The file is opened for each write
@@ -53,8 +32,12 @@ export const layer = ({ path }: SqliteStoreOptions): Layer.Layer<BackendStore> =
         const client = yield* SqliteClient.make({ filename: path, disableWAL: true })
         const write = Effect.gen(function* () {
           yield* client.unsafe(createStates)
+          const found = yield* client.unsafe<{ name: string }>("SELECT name FROM pragma_table_info('backends')")
+          const columns = new Set(found.map(({ name }) => name.toLowerCase()))
           for (const change of changes) {
-            for (const { params, sql } of statementsOf(change)) yield* client.unsafe(sql, params)
+            for (const { params, sql } of statementsOf(change, (column) => columns.has(column))) {
+              yield* client.unsafe(sql, params)
+            }
           }
         })
         yield* client.withTransaction(write)

@@ -1,4 +1,5 @@
 import type { SqlError } from "effect/sql/SqlError"
+import { StoreError } from "../../src/backends/BackendStore.ts"
 import { SourceError } from "../../src/routing/BackendSource.ts"
 
 // Primary result codes, https://www.sqlite.org/rescode.html
@@ -21,9 +22,29 @@ const errcodeOf = (error: unknown): number | undefined =>
 
 const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
-/** From what `node:sqlite` threw, wherever it came out: as a typed error of the client or, on opening, as a defect. */
+/** What `node:sqlite` threw, wherever it came out: as a typed error of the client or, on opening, as a defect. */
+const thrownBy = (error: SqlError | unknown): unknown =>
+  error instanceof Error && "reason" in error ? (error as SqlError).reason.cause : error
+
+const storeReasons: Readonly<Record<number, StoreError["reason"]>> = {
+  1: "schema",
+  5: "timeout",
+  6: "timeout",
+  8: "readonly",
+  18: "rejected",
+  19: "rejected",
+  20: "rejected",
+  25: "rejected"
+}
+
+export const storeError = (path: string, error: SqlError | unknown): StoreError => {
+  const thrown = thrownBy(error)
+  const reason = storeReasons[errcodeOf(thrown) ?? -1] ?? "unavailable"
+  return new StoreError({ store: "sqlite", target: path, reason, detail: textOf(thrown) })
+}
+
 export const sourceError = (path: string, error: SqlError | unknown): SourceError => {
-  const thrown = error instanceof Error && "reason" in error ? (error as SqlError).reason.cause : error
+  const thrown = thrownBy(error)
   const [reason, detail] = reasons[errcodeOf(thrown) ?? -1] ?? ["unreadable", textOf(thrown)]
   return new SourceError({ source: "sqlite", target: path, reason, detail })
 }

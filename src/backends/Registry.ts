@@ -13,6 +13,7 @@ import { RoutingTable } from "../routing/RoutingTable.ts"
 import { connectionsOf } from "../routing/Upstream.ts"
 import { Upstreams } from "../routing/Upstreams.ts"
 import type { AddressPolicy } from "./addressPolicy.ts"
+import { type BackendView, stateNameOf } from "./BackendView.ts"
 import type { BackendStore, StoreChange, StoreError } from "./BackendStore.ts"
 import * as Ownership from "./Ownership.ts"
 import * as StoreWriter from "./StoreWriter.ts"
@@ -32,35 +33,6 @@ export class RegistryError extends Data.TaggedError("RegistryError")<{
     return this.detail
   }
 }
-
-/** A backend for people and programs (D1). Times of the wall clock in milliseconds. */
-export interface BackendView {
-  readonly id: string
-  readonly app: string
-  readonly region: string
-  readonly country: string | undefined
-  readonly address: string
-  readonly port: number
-  /** What the table says: an operator's word, and heartbeats where it registered. */
-  readonly healthy: boolean
-  readonly weight: number
-  readonly softLimit: number
-  /** 0 for none. */
-  readonly hardLimit: number
-  /** Live ones and those being dialled, at this POP. */
-  readonly connections: number
-  /** `api` or `table`. */
-  readonly source: "api" | "table"
-  /** The POP that decides on its expiry; of registered ones. */
-  readonly owner: string | undefined
-  readonly state: BackendStateName
-  readonly registeredAt: number | undefined
-  /** As known here: to the millisecond at the owner, as last written elsewhere. */
-  readonly lastHeartbeatAt: number | undefined
-}
-
-/** `standby`: weight 0, keeps its bound clients only. */
-export type BackendStateName = "active" | "standby" | "draining" | "unhealthy" | "expired"
 
 /**
  * Backends that come and go by themselves (D1, D2, D5, D6). What is acknowledged is durable. Heartbeats are kept in memory and
@@ -100,16 +72,8 @@ const PATIENCE_MS = 30_000
 /** Changes of one write; a store may have limits. */
 const BATCH = 256
 
-const stateNameOf = (backend: Backend): BackendStateName =>
-  backend.draining
-    ? "draining"
-    : backend.expired
-      ? "expired"
-      : !backend.healthy
-        ? "unhealthy"
-        : backend.weight === 0
-          ? "standby"
-          : "active"
+const fail = (reason: RegistryError["reason"], id: string, detail: string) =>
+  Effect.fail(new RegistryError({ reason, id, detail }))
 
 export const make = Effect.fnUntraced(
   function* (options: RegistryOptions) {
@@ -137,9 +101,6 @@ export const make = Effect.fnUntraced(
     }
 
     const isRegistered = (id: string): boolean => stateOf(id)?.source === REGISTERED
-
-    const fail = (reason: RegistryError["reason"], id: string, detail: string) =>
-      Effect.fail(new RegistryError({ reason, id, detail }))
 
     const notDurable = (id: string) => (error: StoreError | StoreWriter.Busy) =>
       error instanceof StoreWriter.Busy

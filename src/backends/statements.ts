@@ -43,13 +43,19 @@ const update = (table: string, id: string, fields: Fields): Statement => ({
   params: [...Object.values(fields), id]
 })
 
+const only = (fields: Fields, has: (column: string) => boolean = () => true): Fields =>
+  Object.fromEntries(Object.entries(fields).filter(([column]) => has(column)))
+
 const remove = (table: string, id: string): Statement => ({ sql: `DELETE FROM ${table} WHERE id = ?`, params: [id] })
 
 // One that was deleted comes back as new; of any other, what an operator says of its health stays.
 const healthOfPut = { healthy: "CASE WHEN backends.deleted <> 0 THEN 1 ELSE backends.healthy END" }
 
-/** How a change is made in a store that speaks SQL. */
-export const statementsOf = (change: StoreChange): ReadonlyArray<Statement> => {
+/**
+ * How a change is made in a store that speaks SQL. `has` tells of a foreign table which columns there are (T4); what it has no
+ * column for is not kept.
+ */
+export const statementsOf = (change: StoreChange, has?: (column: string) => boolean): ReadonlyArray<Statement> => {
   switch (change._tag) {
     case "Put": {
       const { at, backend, owner, source } = change
@@ -66,7 +72,7 @@ export const statementsOf = (change: StoreChange): ReadonlyArray<Statement> => {
         deleted: 0
       }
       return [
-        upsert("backends", backend.id, row, healthOfPut),
+        upsert("backends", backend.id, only(row, has), has?.("deleted") === false ? {} : healthOfPut),
         upsert(STATE_TABLE, backend.id, { owner, source, expired: 0, registered_at: at, heartbeat_at: at })
       ]
     }
@@ -76,7 +82,8 @@ export const statementsOf = (change: StoreChange): ReadonlyArray<Statement> => {
           isField(key) && value !== undefined ? [[columns[key], plain(value)]] : []
         )
       )
-      return Object.keys(fields).length === 0 ? [] : [update("backends", change.id, fields)]
+      const known = only(fields, has)
+      return Object.keys(known).length === 0 ? [] : [update("backends", change.id, known)]
     }
     case "Heartbeat":
       return [update(STATE_TABLE, change.id, { owner: change.owner, expired: 0, heartbeat_at: change.at })]

@@ -1,0 +1,67 @@
+import * as Schema from "effect/Schema"
+import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
+import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
+import * as OpenApi from "effect/http-api/OpenApi"
+import { ReadAccess, WriteAccess } from "./Authorization.ts"
+import { BadRequest, NotFound } from "./errors.ts"
+import { Input } from "./Input.ts"
+import { pageQuery } from "./page.ts"
+import * as schemas from "./schemas.ts"
+
+const listConnections = HttpApiEndpoint.get("connections", "/connections", {
+  query: pageQuery,
+  success: schemas.ConnectionList
+}).annotateMerge(
+  OpenApi.annotations({
+    summary: "Connections between accept and end, by id",
+    description: "A connection that lives as long as the paging is on exactly one page."
+  })
+)
+
+const kill = HttpApiEndpoint.delete("kill", "/connections/:id", {
+  params: { id: Schema.String },
+  success: Schema.Struct({ killed: Schema.Literal(true), id: Schema.String }),
+  error: NotFound
+}).annotateMerge(OpenApi.annotations({ summary: "Ends a connection" }))
+
+const actors = HttpApiEndpoint.get("actors", "/actors", {
+  success: Schema.Struct({ actors: Schema.Array(schemas.Actor) })
+}).annotateMerge(OpenApi.annotations({ summary: "The moving parts of the program and how they fare" }))
+
+const explain = HttpApiEndpoint.get("explain", "/explain", {
+  query: {
+    ip: Schema.String,
+    app: Schema.optional(Schema.String),
+    shown: Schema.optional(
+      Schema.Int.annotate({ expected: "an integer from 1 to 100" }).check(
+        Schema.isBetween({ minimum: 1, maximum: 100 }, { expected: "an integer from 1 to 100" })
+      )
+    )
+  },
+  success: schemas.Explanation,
+  error: BadRequest
+}).annotateMerge(
+  OpenApi.annotations({
+    summary: "Where a client would go, and why; `shown` bounds each list. It changes nothing (D4)"
+  })
+)
+
+const table = HttpApiEndpoint.get("table", "/table", { success: schemas.Table }).annotateMerge(
+  OpenApi.annotations({ summary: "The routing table: its source, its age, what is held" })
+)
+
+const confirm = HttpApiEndpoint.post("confirmTable", "/table/confirm", {
+  success: Schema.Struct({
+    confirmed: Schema.Boolean.annotate({ description: "false: nothing was held" })
+  })
+}).annotateMerge(OpenApi.annotations({ summary: "Takes an update that the safety gate holds (T5)" }))
+
+/** For who runs the POP (D4, D5, T5). */
+export const OperationsGroup = HttpApiGroup.make("operations").add(
+  listConnections.middleware(Input).middleware(ReadAccess),
+  kill.middleware(Input).middleware(WriteAccess),
+  actors.middleware(ReadAccess),
+  explain.middleware(Input).middleware(ReadAccess),
+  table.middleware(ReadAccess),
+  confirm.middleware(Input).middleware(WriteAccess)
+)

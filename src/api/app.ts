@@ -1,0 +1,100 @@
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import * as FindMyWay from "effect/http/FindMyWay"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServer from "effect/http/HttpServer"
+import * as HttpServerError from "effect/http/HttpServerError"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as HttpApi from "effect/http-api/HttpApi"
+import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
+import { Api } from "./Api.ts"
+import * as Authorization from "./Authorization.ts"
+import * as backendHandlers from "./backendHandlers.ts"
+import * as docsHandlers from "./docsHandlers.ts"
+import * as Input from "./Input.ts"
+import * as operationHandlers from "./operationHandlers.ts"
+import * as probeHandlers from "./probeHandlers.ts"
+
+export interface AppOptions extends probeHandlers.Identity {
+  readonly publicReads: boolean
+}
+
+// An id of 128 bytes, each percent-encoded.
+const routerConfig = { caseSensitive: true, maxParamLength: 384 }
+
+const commonHeaders = { "cache-control": "no-store", "x-content-type-options": "nosniff" }
+
+const failed = (status: number, error: string, headers: Readonly<Record<string, string>> = {}) =>
+  HttpServerResponse.jsonUnsafe({ error }, { status, headers })
+
+/** Which methods a path of the API has. */
+const makeMethods = (): ((url: string) => ReadonlyArray<string>) => {
+  const router = FindMyWay.make<true>(routerConfig)
+  const methods = new Set<string>()
+  HttpApi.reflect(Api, {
+    onGroup: () => undefined,
+    onEndpoint: ({ endpoint: { method, path } }) => {
+      methods.add(method)
+      if (path.startsWith("/")) router.on(method, `/${path.slice(1)}`, true)
+    }
+  })
+  return (url) => {
+    const found = Array.from(methods).filter((method) => router.has(method, url))
+    return found.includes("GET") ? [...found, "HEAD"] : found
+  }
+}
+
+const routes = (options: AppOptions) =>
+  HttpApiBuilder.layer(Api).pipe(
+    Layer.provide([
+      backendHandlers.layer,
+      operationHandlers.layer,
+      probeHandlers.layer(options),
+      docsHandlers.layer(options.version)
+    ]),
+    Layer.provide([Authorization.layer({ publicReads: options.publicReads }), Input.layer, HttpServer.layerServices]),
+    Layer.provide(Layer.succeed(HttpRouter.RouterConfig, routerConfig))
+  )
+
+/** The API as one function from request to response. Whatever happens it answers in JSON, and never with a stack trace. */
+export const make = Effect.fnUntraced(function* (options: AppOptions) {
+  const methodsOf = makeMethods()
+  const handle = yield* HttpRouter.toHttpEffect(routes(options))
+
+  const noRoute = (url: string): HttpServerResponse.HttpServerResponse => {
+    const methods = methodsOf(url)
+    if (methods.length === 0) return failed(404, "no such path")
+    return failed(405, "no such method here", { allow: methods.join(", ") })
+  }
+
+  const recover = Effect.fnUntraced(function* (cause: Cause.Cause<unknown>) {
+    const { method, url } = yield* HttpServerRequest.HttpServerRequest
+    const error = Option.getOrUndefined(Cause.findErrorOption(cause))
+    if (HttpServerError.isHttpServerError(error) && error.reason._tag === "RouteNotFound") return noRoute(url)
+    // The client has gone, or the server is closing.
+    if (Cause.hasInterruptsOnly(cause)) return yield* Effect.interrupt
+    const path = url.split("?", 1)[0]
+    yield* Effect.logError("a request of the API failed by a fault of the proxy", { method, path }, cause)
+    return failed(500, "internal")
+  })
+
+  const app: Effect.Effect<
+    HttpServerResponse.HttpServerResponse,
+    never,
+    HttpServerRequest.HttpServerRequest | Scope.Scope
+  > = handle.pipe(
+    Effect.catchCause(recover),
+    Effect.map((response) =>
+      HttpServerResponse.setHeaders(
+        response,
+        response.status === 401 ? { ...commonHeaders, "www-authenticate": "Bearer" } : commonHeaders
+      )
+    ),
+    Effect.annotateLogs({ service: "api" })
+  )
+  return app
+})

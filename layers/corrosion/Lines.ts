@@ -1,0 +1,71 @@
+/** A line, or of one that is too long to keep how it begins and ends. */
+export type Line = string | OversizedLine
+
+export interface OversizedLine {
+  readonly head: string
+  readonly tail: string
+}
+
+export interface Lines {
+  /** The lines that end within these bytes. To be taken to the end before the next push. */
+  readonly push: (bytes: Buffer) => Generator<Line, void>
+  /** Bytes of a line that has not ended. */
+  readonly unfinished: () => number
+}
+
+// A row that means anything has less than a thousand bytes.
+export const MAX_LINE_BYTES = 65_536
+const HEAD_BYTES = 1_024
+const TAIL_BYTES = 64
+const NEWLINE = 0x0a
+
+/**
+ * Cuts bytes into lines wherever they were cut on their way: lines, and characters in them, may be spread over many chunks. It
+ * holds at most one line of `MAX_LINE_BYTES`.
+ */
+export const make = (maxBytes = MAX_LINE_BYTES): Lines => {
+  let parts: Array<Buffer> = []
+  let bytes = 0
+  // The beginning of the line, once it is too long.
+  let head: Buffer | undefined
+
+  const keep = (part: Buffer): void => {
+    if (part.length === 0) return
+    bytes += part.length
+    parts.push(part)
+    // Many small parts cost more than their bytes.
+    if (bytes > maxBytes || parts.length > 64) parts = [Buffer.concat(parts)]
+    const [only] = parts
+    if (only === undefined || bytes <= maxBytes) return
+    head ??= Buffer.from(only.subarray(0, HEAD_BYTES))
+    parts = [Buffer.from(only.subarray(-TAIL_BYTES))]
+  }
+
+  const take = (): Line => {
+    const rest = parts.length === 1 ? parts[0] : Buffer.concat(parts)
+    const text = rest?.toString() ?? ""
+    const line = head === undefined ? text : { head: head.toString(), tail: text }
+    parts = []
+    bytes = 0
+    head = undefined
+    return line
+  }
+
+  return {
+    *push(chunk) {
+      let from = 0
+      while (true) {
+        const end = chunk.indexOf(NEWLINE, from)
+        if (end === -1) break
+        if (bytes === 0 && end - from <= maxBytes) yield chunk.toString("utf8", from, end)
+        else {
+          keep(chunk.subarray(from, end))
+          yield take()
+        }
+        from = end + 1
+      }
+      keep(chunk.subarray(from))
+    },
+    unfinished: () => bytes
+  }
+}

@@ -1,3 +1,4 @@
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Supervisor } from "../src/actor/Supervisor.ts"
@@ -9,14 +10,31 @@ import { TableSnapshotStore } from "../src/routing/TableSnapshotStore.ts"
 import { Upstreams } from "../src/routing/Upstreams.ts"
 import { Admission, connectionLimit } from "../src/traffic/Admission.ts"
 import { Connections } from "../src/traffic/Connections.ts"
+import { Shutdown } from "../src/traffic/Shutdown.ts"
 import { Traffic } from "../src/traffic/Traffic.ts"
 import { TrafficCounters } from "../src/traffic/TrafficCounters.ts"
 import { Host } from "./host/Host.ts"
 import * as Logs from "./log/Logs.ts"
 import * as MaxMindGeo from "./maxmind/MaxMindGeo.ts"
 import * as SnapshotFile from "./snapshot/SnapshotFile.ts"
-import * as SqliteSource from "./sqlite/SqliteSource.ts"
+import { addressPolicies } from "./addresses.ts"
+import { chooseDatabase } from "./sources.ts"
 import { chooseTransport } from "./transport.ts"
+
+/** Begins in a fiber of its own, which the layer's scope owns; when it can't begin, neither can the process. */
+const besideTheTraffic = <E extends Error, R>(
+  layer: Layer.Layer<never, E, R>
+): Layer.Layer<never, never, R | Shutdown> =>
+  Layer.effectDiscard(
+    Effect.gen(function* () {
+      const { failed } = yield* Shutdown
+      const scope = yield* Effect.scope
+      yield* Layer.buildWithScope(layer, scope).pipe(
+        Effect.catch((error) => Deferred.fail(failed, error)),
+        Effect.forkScoped
+      )
+    })
+  )
 
 /**
  * The whole program as one layer, from the outside in. Each part is ended before the parts it stands on: ending the traffic
@@ -25,20 +43,20 @@ import { chooseTransport } from "./transport.ts"
 export const Main = Layer.unwrap(
   Effect.gen(function* () {
     const config = yield* EdgeConfig
-    const { fdLimit } = yield* Host
+    const { addresses, fdLimit } = yield* Host
     const transport = yield* chooseTransport(config, fdLimit)
     const limit = yield* connectionLimit(config.maxConnections, fdLimit - transport.ownFds)
 
     const snapshots =
       config.snapshotPath === undefined ? TableSnapshotStore.layerOff : SnapshotFile.layer(config.snapshotPath)
 
-    const source = SqliteSource.layer({ path: config.dbPath, reloadMs: config.dbReloadMs }).pipe(
-      Layer.provide(snapshots)
-    )
+    const database = Layer.provide(chooseDatabase(config), snapshots)
 
-    const table = RoutingTable.layer({ maxShrink: config.tableMaxShrink, holdMs: config.tableHoldMs }).pipe(
-      Layer.provide([source, snapshots])
-    )
+    const table = RoutingTable.layer({
+      maxShrink: config.tableMaxShrink,
+      holdMs: config.tableHoldMs,
+      refuses: addressPolicies(config, addresses).shared
+    }).pipe(Layer.provide(snapshots))
 
     const router = Router.layer({
       region: config.region,
@@ -48,6 +66,7 @@ export const Main = Layer.unwrap(
     const routing = Layer.mergeAll(table, router).pipe(
       Layer.provideMerge(
         Layer.mergeAll(
+          database,
           Upstreams.layer({ spillAt: config.spillAt }),
           Bindings.layer({
             ttlMs: config.bindingTtlMs,
@@ -100,8 +119,20 @@ export const Main = Layer.unwrap(
         )
       : Layer.empty
 
+    // Loaded while the listeners serve already. It ends after the traffic: during the drain it says so.
+    const api = config.apiEnabled
+      ? besideTheTraffic(
+          Layer.unwrap(
+            Effect.map(
+              Effect.promise(() => import("./api.ts")),
+              ({ ApiEndpoint }) => ApiEndpoint
+            )
+          )
+        )
+      : Layer.empty
+
     return traffic.pipe(
-      Layer.provide(metrics),
+      Layer.provide([metrics, api]),
       Layer.provide(TrafficCounters.layer),
       Layer.provide([
         routing,

@@ -25,6 +25,11 @@ const SAME_INTERRUPT_MS = 300
 /** Found out only when used: what a setting names can't be had. */
 const configErrors = [GeoError, Logs.LogError, NoSpliceError]
 
+const isConfigError = (error: unknown): boolean =>
+  configErrors.some((type) => error instanceof type) ||
+  // By its tag: whoever has no PostgreSQL need not load its driver.
+  (error instanceof Error && "_tag" in error && error._tag === "PostgresUrlError")
+
 /** Runs the proxy until a signal ends it, and the process with it. */
 export const serve = (): void => {
   const loaded = loadEnvironment()
@@ -66,13 +71,13 @@ const program = ({ config, warnings }: Loaded, shutdown: Shutdown.Shutdown["Serv
     // Losing the race interrupts the proxy, and the race waits until that has ended: drained, closed, flushed.
     const exit = yield* Layer.launch(Main).pipe(
       Effect.provide(environment),
-      Effect.raceFirst(Deferred.await(shutdown.requested)),
+      Effect.raceFirst(Effect.raceFirst(Deferred.await(shutdown.requested), Deferred.await(shutdown.failed))),
       Effect.exit
     )
     if (Exit.isFailure(exit)) {
       const error = Cause.squash(exit.cause)
       yield* Effect.logFatal(error instanceof Error ? error.message : String(error))
-      return configErrors.some((type) => error instanceof type) ? EXIT_CONFIG : EXIT_FAILED
+      return isConfigError(error) ? EXIT_CONFIG : EXIT_FAILED
     }
     const { drained, forced } = shutdown.report ?? { drained: 0, forced: 0 }
     yield* Effect.logInfo(forced > 0 ? "forced" : "drained", { drained, forced })

@@ -42,6 +42,7 @@ export const startPop = Effect.fnUntraced(function* (
           ...ambient(),
           EDGEPROXY_LOG_LEVEL: "info",
           EDGEPROXY_LISTEN_ADDR: "127.0.0.1:0",
+          EDGEPROXY_API_LISTEN_ADDR: "127.0.0.1:0",
           EDGEPROXY_LOG_FORMAT: "json",
           EDGEPROXY_ACCESS_LOG: "stdout",
           ...options.env

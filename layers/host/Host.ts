@@ -1,6 +1,7 @@
 import * as Context from "effect/Context"
 import * as Layer from "effect/Layer"
 import { readFileSync } from "node:fs"
+import { networkInterfaces } from "node:os"
 
 /** What the process has been given by its machine. */
 export class Host extends Context.Service<
@@ -8,9 +9,14 @@ export class Host extends Context.Service<
   {
     /** Most file descriptors the process may have. */
     readonly fdLimit: number
+    /** Of its interfaces, loopback too. */
+    readonly addresses: ReadonlyArray<string>
   }
 >()("edgeproxy/host/Host") {
-  static readonly layer: Layer.Layer<Host> = Layer.sync(Host, () => ({ fdLimit: readFdLimit() }))
+  static readonly layer: Layer.Layer<Host> = Layer.sync(Host, () => ({
+    fdLimit: readFdLimit(),
+    addresses: Object.values(networkInterfaces()).flatMap((all) => (all ?? []).map(({ address }) => address))
+  }))
 }
 
 const readFdLimit = (): number => {

@@ -14,6 +14,8 @@ export class Shutdown extends Context.Service<
   {
     /** The first signal; from then on `/ready` says no. */
     readonly requested: Deferred.Deferred<void>
+    /** What goes on beside the traffic can't begin: the process ends as if it had never begun. */
+    readonly failed: Deferred.Deferred<never, Error>
     /** The second one: close at once. */
     readonly hurry: Deferred.Deferred<void>
     report: DrainReport | undefined
@@ -22,6 +24,7 @@ export class Shutdown extends Context.Service<
 
 export const make = (): Shutdown["Service"] => ({
   requested: Deferred.makeUnsafe(),
+  failed: Deferred.makeUnsafe(),
   hurry: Deferred.makeUnsafe(),
   report: undefined
 })

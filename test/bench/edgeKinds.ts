@@ -31,6 +31,7 @@ const edge = (name: string, file: string, settings: Readonly<Record<string, stri
   },
   env: ({ directory, metrics, port }) => ({
     EDGEPROXY_LISTEN_ADDR: `127.0.0.1:${port}`,
+    EDGEPROXY_API_LISTEN_ADDR: "127.0.0.1:0",
     EDGEPROXY_GEO_OVERRIDES: "127.0.0.0/8=BR",
     EDGEPROXY_ACCESS_LOG: join(directory, "access.log"),
     EDGEPROXY_LOG_FORMAT: "json",

@@ -98,6 +98,7 @@ const startProbed = Effect.fnUntraced(function* (file: string, directory: string
   const env = {
     ...process.env,
     EDGEPROXY_LISTEN_ADDR: `127.0.0.1:${port}`,
+    EDGEPROXY_API_LISTEN_ADDR: "127.0.0.1:0",
     EDGEPROXY_ACCESS_LOG: "off",
     EDGEPROXY_LOG_FORMAT: "json",
     EDGEPROXY_DB_RELOAD_SECS: String(lookSecs)

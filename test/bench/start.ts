@@ -27,6 +27,7 @@ const listening = Effect.fnUntraced(function* (file: string, cwd: string, cache:
   const env = {
     ...process.env,
     EDGEPROXY_LISTEN_ADDR: `127.0.0.1:${port}`,
+    EDGEPROXY_API_LISTEN_ADDR: "127.0.0.1:0",
     EDGEPROXY_ACCESS_LOG: "off",
     NODE_COMPILE_CACHE: cache
   }

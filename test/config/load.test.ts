@@ -312,9 +312,9 @@ describe("warnings", () => {
   })
 
   it("tell of a variable that has no effect yet, unless it says what is the case anyway", () => {
-    assert.deepStrictEqual(warningsOf({ EDGEPROXY_TLS_ENABLED: "yes", EDGEPROXY_API_TOKEN: "t" }), [
+    assert.deepStrictEqual(warningsOf({ EDGEPROXY_TLS_ENABLED: "yes", EDGEPROXY_DNS_ENABLED: "yes" }), [
       "EDGEPROXY_TLS_ENABLED is not active yet: it takes effect with TLS",
-      "EDGEPROXY_API_TOKEN is not active yet: it takes effect with the discovery API"
+      "EDGEPROXY_DNS_ENABLED is not active yet: it takes effect with the DNS server"
     ])
     assert.deepStrictEqual(
       warningsOf({

@@ -186,7 +186,7 @@ export const spawnEdge = (options: EdgeOptions = {}): Effect.Effect<EdgeProcess,
  */
 export const startEdge = (options: EdgeOptions = {}): Effect.Effect<EdgeProcess, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const env = { LISTEN_ADDR: "127.0.0.1:0", ...options.env }
+    const env = { LISTEN_ADDR: "127.0.0.1:0", API_LISTEN_ADDR: "127.0.0.1:0", ...options.env }
     const edge = yield* spawnEdge({ ...options, env })
     const listeners = env.LISTEN_ADDR.split(",").length
     yield* edge.log(() => edge.addresses.length === listeners)

@@ -4,7 +4,7 @@ import { boolean, seconds } from "../scalars.ts"
 import { token } from "../texts.ts"
 import { inGroup } from "../Variable.ts"
 
-const define = inGroup("Discovery API, dashboard", { activeFrom: "the discovery API" })
+const define = inGroup("Discovery API, dashboard")
 
 export const api = {
   apiEnabled: define(boolean, {

@@ -4,64 +4,62 @@ import { token, url } from "../texts.ts"
 import { inGroup } from "../Variable.ts"
 
 const define = inGroup("Sources")
-const corrosion = inGroup("Sources", { activeFrom: "the Corrosion source" })
-const postgres = inGroup("Sources", { activeFrom: "the PostgreSQL source" })
 
 export const sources = {
-  corrosionEnabled: corrosion(boolean, {
+  corrosionEnabled: define(boolean, {
     name: "EDGEPROXY_CORROSION_ENABLED",
     default: "false",
     doc: "Routing table from a Corrosion agent instead of EDGEPROXY_DB_PATH"
   }),
-  corrosionApiUrl: corrosion(url("http", "https"), {
+  corrosionApiUrl: define(url("http", "https"), {
     name: "EDGEPROXY_CORROSION_API_URL",
     default: "http://localhost:8090",
     doc: "API of the Corrosion agent"
   }),
-  corrosionPollMs: corrosion(seconds({ minimum: 0.1 }), {
+  corrosionPollMs: define(seconds({ minimum: 0.1 }), {
     name: "EDGEPROXY_CORROSION_POLL_SECS",
     default: "5",
     doc: "How often it is asked while polling"
   }),
-  corrosionToken: corrosion(optional(secret(token)), {
+  corrosionToken: define(optional(secret(token)), {
     name: "EDGEPROXY_CORROSION_TOKEN",
     doc: "Bearer token for the Corrosion agent"
   }),
-  corrosionMode: corrosion(literals(["subscribe", "poll"]), {
+  corrosionMode: define(literals(["subscribe", "poll"]), {
     name: "EDGEPROXY_CORROSION_MODE",
     default: "subscribe",
     doc: "`subscribe` (falls back to polling) or `poll`"
   }),
-  postgresEnabled: postgres(boolean, {
+  postgresEnabled: define(boolean, {
     name: "EDGEPROXY_POSTGRES_ENABLED",
     default: "false",
     doc: "Routing table from PostgreSQL instead of EDGEPROXY_DB_PATH"
   }),
-  postgresUrl: postgres(optional(secret(url("postgres", "postgresql"))), {
+  postgresUrl: define(optional(secret(url("postgres", "postgresql"))), {
     name: "EDGEPROXY_POSTGRES_URL",
     doc: "Connection URL, e.g. `postgres://user:password@host:5432/db`; required with EDGEPROXY_POSTGRES_ENABLED"
   }),
-  postgresMaxConnections: postgres(integer({ minimum: 1, maximum: 1_000 }), {
+  postgresMaxConnections: define(integer({ minimum: 1, maximum: 1_000 }), {
     name: "EDGEPROXY_POSTGRES_MAX_CONNECTIONS",
     default: "10",
     doc: "Most connections to PostgreSQL"
   }),
-  postgresMinConnections: postgres(integer({ minimum: 0, maximum: 1_000 }), {
+  postgresMinConnections: define(integer({ minimum: 0, maximum: 1_000 }), {
     name: "EDGEPROXY_POSTGRES_MIN_CONNECTIONS",
     default: "2",
     doc: "Connections kept open"
   }),
-  postgresConnectTimeoutMs: postgres(seconds(), {
+  postgresConnectTimeoutMs: define(seconds(), {
     name: "EDGEPROXY_POSTGRES_CONNECT_TIMEOUT_SECS",
     default: "5",
     doc: "Deadline for connecting"
   }),
-  postgresQueryTimeoutMs: postgres(seconds(), {
+  postgresQueryTimeoutMs: define(seconds(), {
     name: "EDGEPROXY_POSTGRES_QUERY_TIMEOUT_SECS",
     default: "10",
     doc: "Deadline of a query"
   }),
-  postgresReloadMs: postgres(seconds({ minimum: 0.1 }), {
+  postgresReloadMs: define(seconds({ minimum: 0.1 }), {
     name: "EDGEPROXY_POSTGRES_RELOAD_SECS",
     default: "5",
     doc: "How often the table is read when notifications are missing"

@@ -1,0 +1,36 @@
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import manifest from "../package.json" with { type: "json" }
+import { Registry } from "../src/backends/Registry.ts"
+import { EdgeConfig } from "../src/config/EdgeConfig.ts"
+import { Explain } from "../src/routing/Explain.ts"
+import { addressPolicies } from "./addresses.ts"
+import { Host } from "./host/Host.ts"
+import * as ApiServer from "./http/ApiServer.ts"
+
+/** The discovery API and what stands behind it. A file of its own, which is loaded while the listeners serve already. */
+export const ApiEndpoint = Layer.unwrap(
+  Effect.gen(function* () {
+    const config = yield* EdgeConfig
+    const { addresses } = yield* Host
+    return ApiServer.layer({
+      address: config.apiListenAddr,
+      token: config.apiToken,
+      readToken: config.apiReadToken,
+      publicReads: config.apiPublicReads,
+      version: manifest.version,
+      pop: config.popId,
+      region: config.region,
+      listeners: config.listenAddr.length
+    }).pipe(
+      Layer.provide([
+        Registry.layer({
+          pop: config.popId,
+          ttlMs: config.heartbeatTtlMs,
+          policy: addressPolicies(config, addresses).registered
+        }),
+        Explain.layer({ region: config.region, spillAt: config.spillAt })
+      ])
+    )
+  })
+)

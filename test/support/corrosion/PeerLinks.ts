@@ -14,6 +14,8 @@ interface Link {
   /** What the peer has of this node, and which peer it was. */
   sent: number
   actor: string | undefined
+  /** How many peers there were before this one. */
+  peers: number
   busy: boolean
   again: boolean
 }
@@ -37,7 +39,7 @@ export class PeerLinks {
   link(peer: string): void {
     const known = this.#links.get(peer)
     if (known === undefined) {
-      this.#links.set(peer, { cut: false, sent: -1, actor: undefined, busy: false, again: false })
+      this.#links.set(peer, { cut: false, sent: -1, actor: undefined, peers: 0, busy: false, again: false })
       this.#wake(peer)
     } else if (known.sent < 0) this.#wake(peer)
   }
@@ -83,6 +85,7 @@ export class PeerLinks {
     if (link?.actor !== undefined && link.actor !== actor) {
       link.actor = undefined
       link.sent = -1
+      link.peers++
     }
     this.link(from)
     return { status: 200, text: this.#database.actorId }
@@ -119,6 +122,7 @@ export class PeerLinks {
 
   /** Whether the peer has all now. */
   async #send(peer: string, link: Link): Promise<boolean> {
+    const { peers } = link
     const { rows, seq } = changesAfter(this.#database, link.sent)
     for (let at = 0; at === 0 || at < rows.length; at += BATCH_ROWS) {
       const part = rows.slice(at, at + BATCH_ROWS).map(encodeRow)
@@ -132,8 +136,8 @@ export class PeerLinks {
         return false
       }
     }
-    link.sent = seq
-    return true
+    if (link.peers === peers) link.sent = seq
+    return link.peers === peers
   }
 }
 

@@ -56,14 +56,15 @@ const routes = (options: AppOptions) =>
       probeHandlers.layer(options),
       docsHandlers.layer(options.version)
     ]),
-    Layer.provide([Authorization.layer({ publicReads: options.publicReads }), Input.layer, HttpServer.layerServices]),
-    Layer.provide(Layer.succeed(HttpRouter.RouterConfig, routerConfig))
+    Layer.provide([Authorization.layer({ publicReads: options.publicReads }), Input.layer, HttpServer.layerServices])
   )
 
 /** The API as one function from request to response. Whatever happens it answers in JSON, and never with a stack trace. */
 export const make = Effect.fnUntraced(function* (options: AppOptions) {
   const methodsOf = makeMethods()
-  const handle = yield* HttpRouter.toHttpEffect(routes(options))
+  // Of its own: the router's layer would be shared with whatever else in the program serves HTTP.
+  const router = yield* HttpRouter.make.pipe(Effect.provideService(HttpRouter.RouterConfig, routerConfig))
+  yield* Layer.build(routes(options).pipe(Layer.provide(Layer.succeed(HttpRouter.HttpRouter, router))))
 
   const noRoute = (url: string): HttpServerResponse.HttpServerResponse => {
     const methods = methodsOf(url)
@@ -86,7 +87,7 @@ export const make = Effect.fnUntraced(function* (options: AppOptions) {
     HttpServerResponse.HttpServerResponse,
     never,
     HttpServerRequest.HttpServerRequest | Scope.Scope
-  > = handle.pipe(
+  > = router.asHttpEffect().pipe(
     Effect.catchCause(recover),
     Effect.map((response) =>
       HttpServerResponse.setHeaders(

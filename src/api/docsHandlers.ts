@@ -1,11 +1,10 @@
 import * as Effect from "effect/Effect"
-import type * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as Layer from "effect/Layer"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as HttpApiSwagger from "effect/http-api/HttpApiSwagger"
 import * as OpenApi from "effect/http-api/OpenApi"
-import type * as Scope from "effect/Scope"
 import { Api } from "./Api.ts"
 
 const PATH = "/docs"
@@ -24,9 +23,14 @@ export const layer = (version: string) =>
       const described = Api.annotate(OpenApi.Version, version)
       const openapi = yield* Effect.cached(Effect.sync(() => HttpServerResponse.jsonUnsafe(OpenApi.fromApi(described))))
       // Two megabytes of scripts, loaded for whoever is the first to look.
-      const page: Effect.Effect<
-        Effect.Effect<HttpServerResponse.HttpServerResponse, unknown, HttpServerRequest.HttpServerRequest | Scope.Scope>
-      > = yield* Effect.cached(Effect.scoped(HttpRouter.toHttpEffect(HttpApiSwagger.layer(described, { path: PATH }))))
+      const page = yield* Effect.cached(
+        Effect.gen(function* () {
+          const router = yield* HttpRouter.make
+          const pages = HttpApiSwagger.layer(described, { path: PATH })
+          yield* Layer.build(pages.pipe(Layer.provide(Layer.succeed(HttpRouter.HttpRouter, router))))
+          return router.asHttpEffect()
+        }).pipe(Effect.scoped)
+      )
 
       return handlers.handleAll({
         openapi: () => openapi,

@@ -1,0 +1,155 @@
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as http from "node:http"
+import type { Duplex } from "node:stream"
+import { codeOf, listenError } from "../../src/traffic/errno.ts"
+import type { Endpoint, ListenError } from "../../src/traffic/Transport.ts"
+import * as Doorkeeper from "./Doorkeeper.ts"
+import type { ServerLimits } from "./limits.ts"
+
+export interface ListenerOptions {
+  readonly address: Endpoint
+  readonly limits: ServerLimits
+  /** Paths of questions that count apart (`probePerSecond`). */
+  readonly probes: ReadonlyArray<string>
+  readonly handler: (request: http.IncomingMessage, response: http.ServerResponse) => void
+}
+
+const MAX_HEADER_BYTES = 8_192
+const MAX_HEADERS = 64
+
+/** What may still be under way when everything else has ended. */
+const CLOSE_MS = 1_000
+
+/** How long a client that gets an error has to read it before its connection is reset. */
+const LAST_WORDS_MS = 500
+
+const LOOK_MS = 1_000
+
+const errorHeaders = (body: string) => ({
+  "content-type": "application/json",
+  "content-length": `${Buffer.byteLength(body)}`,
+  connection: "close"
+})
+
+const refuse = (response: http.ServerResponse, { error, retryAfterSecs, status }: Doorkeeper.Refusal): void => {
+  const body = JSON.stringify({ error })
+  response.writeHead(status, { ...errorHeaders(body), "retry-after": `${retryAfterSecs}` })
+  response.end(body)
+}
+
+const protocolErrors: Readonly<Record<string, readonly [status: string, error: string]>> = {
+  HPE_HEADER_OVERFLOW: ["431 Request Header Fields Too Large", "the headers are too long"],
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: ["413 Payload Too Large", "the chunk extensions are too long"],
+  ERR_HTTP_REQUEST_TIMEOUT: ["408 Request Timeout", "the request took too long"]
+}
+
+/** The answer to what is no request; there is no response object for it. */
+const protocolAnswer = (error: Error): string => {
+  const [status, message] = protocolErrors[codeOf(error)] ?? ["400 Bad Request", "this is not an HTTP request"]
+  const body = JSON.stringify({ error: message })
+  const headers = Object.entries(errorHeaders(body)).map(([name, value]) => `${name}: ${value}`)
+  return [`HTTP/1.1 ${status}`, ...headers, "", body].join("\r\n")
+}
+
+const makeServer = ({ headersMs, idleMs, requestMs }: ServerLimits): http.Server => {
+  const server = http.createServer({
+    headersTimeout: headersMs,
+    requestTimeout: requestMs,
+    connectionsCheckingInterval: Math.min(headersMs, 1_000),
+    keepAliveTimeout: idleMs,
+    maxHeaderSize: MAX_HEADER_BYTES,
+    noDelay: true
+  })
+  server.maxHeadersCount = MAX_HEADERS
+  return server
+}
+
+/**
+ * An HTTP server that its clients can't hold up: every wait has an end, every number a bound, and one client can take only
+ * its part (D6). The address is the one really bound. It closes with the scope, within a second.
+ */
+export const listen = Effect.fnUntraced(function* ({
+  address,
+  handler,
+  limits,
+  probes
+}: ListenerOptions): Effect.fn.Return<Endpoint, ListenError, Scope.Scope> {
+  const server = makeServer(limits)
+  const doorkeeper = Doorkeeper.make(limits)
+  const guests = new Map<Duplex, Doorkeeper.Guest>()
+  const sockets = new Map<Doorkeeper.Guest, Duplex>()
+  let closing = false
+
+  server.on("connection", (socket) => {
+    const guest = doorkeeper.enter(socket.remoteAddress, performance.now(), (evicted) =>
+      sockets.get(evicted)?.destroy()
+    )
+    if (guest === undefined) return void socket.resetAndDestroy()
+    guests.set(socket, guest)
+    sockets.set(guest, socket)
+    socket.on("close", () => {
+      guests.delete(socket)
+      sockets.delete(guest)
+      doorkeeper.leave(guest)
+    })
+  })
+
+  const isProbe = (url: string = ""): boolean => probes.includes(url.split("?", 1)[0] ?? "")
+
+  server.on("request", (request, response) => {
+    const { socket } = request
+    const guest = guests.get(socket)
+    if (guest === undefined) return void socket.destroy()
+    const refusal = doorkeeper.begin(guest, isProbe(request.url), performance.now())
+    if (refusal !== undefined) return refuse(response, refusal)
+    response.once("close", () => {
+      doorkeeper.done(guest, performance.now())
+      if (closing && guest.active === 0) socket.end()
+    })
+    handler(request, response)
+  })
+
+  server.on("clientError", (error, socket) => {
+    // In the middle of an answer, another one would only garble it.
+    if (!socket.writable || (guests.get(socket)?.active ?? 0) > 0) return void socket.destroy()
+    const deadline = setTimeout(() => socket.destroy(), LAST_WORDS_MS)
+    socket.once("close", () => clearTimeout(deadline))
+    socket.end(protocolAnswer(error))
+  })
+
+  const look = setInterval(() => {
+    for (const guest of doorkeeper.overdue(performance.now())) sockets.get(guest)?.destroy()
+  }, LOOK_MS)
+
+  const close = Effect.callback<void>((resume) => {
+    closing = true
+    clearInterval(look)
+    const deadline = setTimeout(() => {
+      for (const socket of guests.keys()) socket.destroy()
+    }, CLOSE_MS)
+    server.close(() => {
+      clearTimeout(deadline)
+      resume(Effect.void)
+    })
+    // Whoever waits, or has not said all of a request, has nothing to lose.
+    for (const [socket, guest] of guests) if (guest.active === 0) socket.destroy()
+  })
+
+  const open = Effect.callback<Endpoint, ListenError>((resume) => {
+    const onError = (error: Error): void => {
+      clearInterval(look)
+      resume(Effect.fail(listenError(address, codeOf(error))))
+    }
+    server.once("error", onError)
+    server.listen({ host: address.address, port: address.port }, () => {
+      server.off("error", onError)
+      // A failed accept would end the process; the next one may succeed.
+      server.on("error", () => undefined)
+      const bound = server.address()
+      resume(Effect.succeed(typeof bound === "object" && bound !== null ? bound : address))
+    })
+  })
+
+  return yield* Effect.acquireRelease(open, () => close)
+})

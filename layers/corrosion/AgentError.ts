@@ -71,7 +71,8 @@ export const statusFailure = (status: number, body: string): AgentError => {
   const said = errorIn(body)
   const words = quoted(said ?? body)
   const detail = words === "" ? `HTTP ${status}` : `HTTP ${status}: ${words}`
-  if (status === 401 || status === 403) return new AgentError({ kind: "denied", detail: `${detail}: wrong or no token` })
+  if (status === 401 || status === 403)
+    return new AgentError({ kind: "denied", detail: `${detail}: wrong or no token` })
   if (status === 404 || status === 405) return new AgentError({ kind: "denied", detail: `${detail}: no Corrosion API` })
   if (status === 421) return new AgentError({ kind: "denied", detail: `${detail}: another endpoint's name` })
   if ((status === 400 || status === 500) && said !== undefined) return sqlFailure(said)

@@ -32,81 +32,83 @@ export const layer = (options: CorrosionOptions): Layer.Layer<BackendSource> =>
   })
 
 const follow = Effect.fnUntraced(function* ({ mode, pollMs, ...options }: CorrosionOptions) {
-    const agent = Agent.make({ mode, pollMs, ...options })
-    const something = yield* Latch.make(false)
-    const companionKnown = yield* Latch.make(false)
-    const pending: Pending = { rows: false, confirmed: false, lost: undefined, lostUntold: false }
+  const agent = Agent.make({ mode, pollMs, ...options })
+  const something = yield* Latch.make(false)
+  const companionKnown = yield* Latch.make(false)
+  const pending: Pending = { rows: false, confirmed: false, lost: undefined, lostUntold: false }
 
-    const backendsFeed = yield* Feed.make(
-      { agent, mode, pollMs, query: backends },
-      {
-        changed: () => {
-          pending.rows = true
-          pending.lost = undefined
-          Latch.openUnsafe(something)
-        },
-        confirmed: () => {
-          pending.confirmed = true
-          pending.lost = undefined
-          Latch.openUnsafe(something)
-        },
-        lost: (error) => {
-          pending.lost = sourceError(agent.target, error)
-          pending.lostUntold = true
-          Latch.openUnsafe(something)
-        }
+  const backendsFeed = yield* Feed.make(
+    { agent, mode, pollMs, query: backends },
+    {
+      changed: () => {
+        pending.rows = true
+        pending.lost = undefined
+        Latch.openUnsafe(something)
+      },
+      confirmed: () => {
+        pending.confirmed = true
+        pending.lost = undefined
+        Latch.openUnsafe(something)
+      },
+      lost: (error) => {
+        pending.lost = sourceError(agent.target, error)
+        pending.lostUntold = true
+        Latch.openUnsafe(something)
       }
-    )
-    const statesFeed = yield* Feed.make(
-      { agent, mode, pollMs, query: states },
-      {
-        changed: () => {
-          Latch.openUnsafe(companionKnown)
-          if (backendsFeed.rows() === undefined) return
-          pending.rows = true
-          Latch.openUnsafe(something)
-        },
-        confirmed: () => void Latch.openUnsafe(companionKnown),
-        // The backends are served without it, and with what it said last.
-        lost: () => void Latch.openUnsafe(companionKnown)
-      }
-    )
-
-    const rowsEvent = (): SourceEvent => {
-      const states = statesFeed.rows()
-      return { _tag: "Rows", rows: backendsFeed.rows() ?? [], ...(states === undefined ? {} : { states }) }
     }
-
-    const next = Effect.gen(function* () {
-      yield* Latch.whenOpen(something, Effect.void)
-      if (pending.rows) {
-        // Without it who drains would take clients for a moment.
-        yield* Latch.whenOpen(companionKnown, Effect.void).pipe(
-          Effect.timeoutOrElse({ duration: agent.times.companionMs, orElse: () => Effect.void })
-        )
+  )
+  const statesFeed = yield* Feed.make(
+    { agent, mode, pollMs, query: states },
+    {
+      changed: () => {
         Latch.openUnsafe(companionKnown)
-        yield* Effect.sleep(agent.times.coalesceMs)
-      }
-      Latch.closeUnsafe(something)
-      return take()
-    })
-
-    const take = (): ReadonlyArray<SourceEvent> => {
-      const { confirmed, lost, lostUntold, rows } = pending
-      pending.rows = false
-      pending.confirmed = false
-      pending.lostUntold = false
-      const events: Array<SourceEvent> = []
-      if (rows) events.push(rowsEvent())
-      else if (confirmed) events.push({ _tag: "Unchanged" })
-      // Rows may be news of the companion only.
-      if (lost !== undefined && (lostUntold || rows)) events.push({ _tag: "Lost", error: lost })
-      return events
+        if (backendsFeed.rows() === undefined) return
+        pending.rows = true
+        Latch.openUnsafe(something)
+      },
+      confirmed: () => void Latch.openUnsafe(companionKnown),
+      // The backends are served without it, and with what it said last.
+      lost: () => void Latch.openUnsafe(companionKnown)
     }
+  )
 
-    return Stream.fromEffectRepeat(next).pipe(
-      Stream.flattenIterable,
-      // Neither ends by itself; a defect of theirs must not leave a stream that is silent for ever.
-      Stream.interruptWhen(Effect.raceFirst(backendsFeed.run, statesFeed.run).pipe(Effect.annotateLogs({ service: "corrosion" })))
-    )
+  const rowsEvent = (): SourceEvent => {
+    const states = statesFeed.rows()
+    return { _tag: "Rows", rows: backendsFeed.rows() ?? [], ...(states === undefined ? {} : { states }) }
+  }
+
+  const next = Effect.gen(function* () {
+    yield* Latch.whenOpen(something, Effect.void)
+    if (pending.rows) {
+      // Without it who drains would take clients for a moment.
+      yield* Latch.whenOpen(companionKnown, Effect.void).pipe(
+        Effect.timeoutOrElse({ duration: agent.times.companionMs, orElse: () => Effect.void })
+      )
+      Latch.openUnsafe(companionKnown)
+      yield* Effect.sleep(agent.times.coalesceMs)
+    }
+    Latch.closeUnsafe(something)
+    return take()
   })
+
+  const take = (): ReadonlyArray<SourceEvent> => {
+    const { confirmed, lost, lostUntold, rows } = pending
+    pending.rows = false
+    pending.confirmed = false
+    pending.lostUntold = false
+    const events: Array<SourceEvent> = []
+    if (rows) events.push(rowsEvent())
+    else if (confirmed) events.push({ _tag: "Unchanged" })
+    // Rows may be news of the companion only.
+    if (lost !== undefined && (lostUntold || rows)) events.push({ _tag: "Lost", error: lost })
+    return events
+  }
+
+  return Stream.fromEffectRepeat(next).pipe(
+    Stream.flattenIterable,
+    // Neither ends by itself; a defect of theirs must not leave a stream that is silent for ever.
+    Stream.interruptWhen(
+      Effect.raceFirst(backendsFeed.run, statesFeed.run).pipe(Effect.annotateLogs({ service: "corrosion" }))
+    )
+  )
+})

@@ -11,7 +11,8 @@ import { openOk } from "./queries.ts"
 import { readText } from "./readLines.ts"
 
 /** Writes go to the agent, one transaction each, and from there to the other POPs. */
-export const layer = (options: CorrosionOptions): Layer.Layer<BackendStore> => Layer.succeed(BackendStore, make(options))
+export const layer = (options: CorrosionOptions): Layer.Layer<BackendStore> =>
+  Layer.succeed(BackendStore, make(options))
 
 // A lost answer does not say whether the changes were made; all are idempotent, so they are made again.
 const RETRIES = 2

@@ -56,7 +56,8 @@ export interface SubscriptionStep {
 
 /** What to ask for next: where it was left, or from the beginning. Never the agent's `skip_rows`, which loses changes. */
 export type SubscriptionRequest =
-  { readonly _tag: "Create" } | { readonly _tag: "Resume"; readonly id: string; readonly from: number }
+  | { readonly _tag: "Create" }
+  | { readonly _tag: "Resume"; readonly id: string; readonly from: number }
 
 // From 0 is from the beginning as well, but of a subscription that may be gone.
 export const requestOf = ({ id, last }: SubscriptionState): SubscriptionRequest =>
@@ -110,7 +111,8 @@ const take = (state: SubscriptionState, event: QueryEvent): SubscriptionStep => 
         : startOver("backoff", "a stray end of rows")
     case "Change": {
       // An agent that has another subscription for us says so by its id, and must send the rows first.
-      if (phase !== "live") return startOver(phase === "head" ? "now" : "backoff", "a change before the end of the rows")
+      if (phase !== "live")
+        return startOver(phase === "head" ? "now" : "backoff", "a change before the end of the rows")
       return change(state, event)
     }
     case "Error":

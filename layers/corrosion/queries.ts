@@ -6,7 +6,11 @@ import { readLines, readText } from "./readLines.ts"
 
 const MAX_ERROR_BYTES = 65_536
 
-export const post = (path: string, body: unknown): AgentRequest => ({ method: "POST", path, body: JSON.stringify(body) })
+export const post = (path: string, body: unknown): AgentRequest => ({
+  method: "POST",
+  path,
+  body: JSON.stringify(body)
+})
 
 /** Opens an answer with status 200; any other is an error in the agent's own words. */
 export const openOk = Effect.fnUntraced(function* (agent: Agent, request: AgentRequest) {
@@ -16,10 +20,7 @@ export const openOk = Effect.fnUntraced(function* (agent: Agent, request: AgentR
 })
 
 /** What an answer with another status than 200 says. */
-export const refusal = Effect.fnUntraced(function* (
-  agent: Agent,
-  answer: Effect.Success<ReturnType<Agent["open"]>>
-) {
+export const refusal = Effect.fnUntraced(function* (agent: Agent, answer: Effect.Success<ReturnType<Agent["open"]>>) {
   const text = yield* readText(answer, MAX_ERROR_BYTES).pipe(
     Effect.timeoutOrElse({ duration: agent.times.answerMs, orElse: () => Effect.succeed("") }),
     Effect.orElseSucceed(() => "")
@@ -36,12 +37,7 @@ export interface RowUse {
 const strange = (what: string): AgentError => new AgentError({ kind: "protocol", detail: what })
 
 /** Asks one question and gives its rows to `use`. Without the line that ends the rows the answer is none. */
-export const query = (
-  agent: Agent,
-  sql: string,
-  use: RowUse,
-  deadlineMs: number
-): Effect.Effect<void, AgentError> =>
+export const query = (agent: Agent, sql: string, use: RowUse, deadlineMs: number): Effect.Effect<void, AgentError> =>
   ask(agent, sql, use).pipe(
     Effect.timeoutOrElse({
       duration: deadlineMs,

@@ -47,7 +47,8 @@ export const readText = Effect.fnUntraced(function* (answer: Answer, maxBytes: n
   do {
     for (let bytes = answer.read(); bytes !== null; bytes = answer.read()) {
       size += bytes.length
-      if (size > maxBytes) return yield* new AgentError({ kind: "protocol", detail: "a far longer answer than there is" })
+      if (size > maxBytes)
+        return yield* new AgentError({ kind: "protocol", detail: "a far longer answer than there is" })
       parts.push(bytes)
     }
   } while (yield* answer.more)

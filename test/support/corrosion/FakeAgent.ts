@@ -1,7 +1,7 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { createServer } from "node:http"
-import type { IncomingMessage, Server, ServerResponse } from "node:http"
+import { createServer, ServerResponse } from "node:http"
+import type { IncomingMessage, Server } from "node:http"
 import { setTimeout as sleep } from "node:timers/promises"
 import { make as makeWatch } from "../Watch.ts"
 import type { Watch } from "../Watch.ts"
@@ -199,12 +199,12 @@ class Running {
         await sleep(fault.ms)
         break
       case "lose-answer":
-        // Nothing that is written to it leaves the process.
-        request.socket.cork()
+        // A response without a connection keeps what is written to it.
+        await route.handler(this.#state, { ...call, response: new ServerResponse(request) })
+        return void request.socket.resetAndDestroy()
     }
     await route.handler(this.#state, call)
     this.watch.touch()
-    if (fault?.do === "lose-answer") request.socket.resetAndDestroy()
   }
 
   #chosen(id: string | undefined): ReadonlyArray<Subscription> {

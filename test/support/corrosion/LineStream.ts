@@ -30,7 +30,7 @@ const takeChunk = (queue: Array<string>, limit: number): string => {
 export class LineStream {
   readonly #response: ServerResponse
   readonly #sending: Sending
-  readonly #onClose: () => void
+  readonly #onEnd: () => void
   #queue: Array<string> = []
   #blocked = false
   #ending: Ending | undefined
@@ -38,10 +38,10 @@ export class LineStream {
   /** Lines of changes to lose before the next is sent. */
   withheld = 0
 
-  constructor(response: ServerResponse, sending: Sending, onClose: () => void = () => undefined) {
+  constructor(response: ServerResponse, sending: Sending, onEnd: () => void = () => undefined) {
     this.#response = response
     this.#sending = sending
-    this.#onClose = onClose
+    this.#onEnd = onEnd
     response.on("close", () => this.#close())
     response.on("error", () => undefined)
     response.flushHeaders()
@@ -71,6 +71,7 @@ export class LineStream {
     if (how === "error") this.#queue.push(`${JSON.stringify({ error: message })}\n`)
     if (how === "partial" || how === "partial-close") this.#queue.push(PARTIAL)
     this.#ending = how
+    this.#onEnd()
     if (how === "reset") {
       this.#response.socket?.resetAndDestroy()
       this.#close()
@@ -81,14 +82,8 @@ export class LineStream {
     if (this.#closed || this.#blocked) return
     if (this.#sending.held && this.#ending === undefined) return
     while (this.#queue.length > 0) {
-      if (!this.#write(takeChunk(this.#queue, CHUNK_BYTES))) {
-        this.#blocked = true
-        this.#response.once("drain", () => {
-          this.#blocked = false
-          this.pump()
-        })
-        return
-      }
+      this.#blocked = !this.#write(takeChunk(this.#queue, CHUNK_BYTES))
+      if (this.#blocked) return
     }
     this.#finish()
   }
@@ -99,18 +94,33 @@ export class LineStream {
     this.pump()
   }
 
+  /** Whether more can be written; otherwise it goes on by itself. */
   #write(text: string): boolean {
     const { pieces } = this.#sending
-    if (pieces <= 0) return this.#response.write(text)
-    const bytes = Buffer.from(text)
-    let more = true
-    for (let at = 0; at < bytes.length; at += pieces) more = this.#response.write(bytes.subarray(at, at + pieces))
-    return more
+    if (pieces > 0) this.#writePieces(Buffer.from(text), pieces)
+    else if (this.#response.write(text)) return true
+    else this.#response.once("drain", () => this.#unblock())
+    return false
+  }
+
+  /** One piece per turn of the event loop: what is written in one turn goes in one chunk. */
+  #writePieces(bytes: Buffer, pieces: number): void {
+    if (this.#closed) return
+    const next = (): void =>
+      bytes.length > pieces ? this.#writePieces(bytes.subarray(pieces), pieces) : this.#unblock()
+    if (this.#response.write(bytes.subarray(0, pieces))) setImmediate(next)
+    else this.#response.once("drain", next)
+  }
+
+  #unblock(): void {
+    this.#blocked = false
+    this.pump()
   }
 
   #finish(): void {
     if (this.#ending === "eof" || this.#ending === "error" || this.#ending === "partial") this.#response.end()
-    else if (this.#ending !== undefined) this.#response.socket?.destroySoon()
+    // Not before the response has handed over what it holds.
+    else if (this.#ending !== undefined) setImmediate(() => this.#response.socket?.destroySoon())
     if (this.#ending !== undefined) this.#close()
   }
 
@@ -118,6 +128,6 @@ export class LineStream {
     if (this.#closed) return
     this.#closed = true
     this.#queue = []
-    this.#onClose()
+    this.#onEnd()
   }
 }

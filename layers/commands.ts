@@ -4,40 +4,108 @@ import * as Cause from "effect/Cause"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as Redacted from "effect/Redacted"
 import * as CliError from "effect/cli/CliError"
 import * as Command from "effect/cli/Command"
 import manifest from "../package.json" with { type: "json" }
+import { Supervisor } from "../src/actor/Supervisor.ts"
 import * as Cli from "../src/cli/Cli.ts"
+import { CheckFailed, CommandError } from "../src/cli/CommandError.ts"
+import type { EdgeApi as EdgeApiPort } from "../src/cli/EdgeApi.ts"
+import * as ConfiguredStore from "../src/cli/ConfiguredStore.ts"
+import { printableLines } from "../src/cli/printable.ts"
 import { ConfigError } from "../src/config/ConfigError.ts"
 import { effectiveLines } from "../src/config/describe.ts"
+import type { ConfigValues } from "../src/config/variables.ts"
+import { TableSnapshotStore } from "../src/routing/TableSnapshotStore.ts"
+import { addressPolicies } from "./addresses.ts"
+import { check } from "./cli/Check.ts"
+import * as EdgeApi from "./cli/EdgeApi.ts"
 import { loadEnvironment } from "./config/environment.ts"
 import { demo } from "./demo/Demo.ts"
+import { Host } from "./host/Host.ts"
+import * as MaxMindGeo from "./maxmind/MaxMindGeo.ts"
 import { EXIT_CONFIG, serve } from "./serve.ts"
+import { chooseDatabase } from "./sources.ts"
+
+/** The command failed. */
+const EXIT_FAILED = 1
+/** The command line is wrong. */
+const EXIT_USAGE = 2
+
+const loaded = Effect.suspend(() => Effect.fromResult(loadEnvironment()))
 
 const config = Effect.gen(function* () {
-  const loaded = yield* Effect.suspend(() => Effect.fromResult(loadEnvironment()))
-  for (const warning of loaded.warnings) yield* Console.error(`warning: ${warning}`)
-  for (const line of effectiveLines(loaded)) yield* Console.log(line)
+  const all = yield* loaded
+  for (const warning of all.warnings) yield* Console.error(`warning: ${warning}`)
+  for (const line of effectiveLines(all)) yield* Console.log(line)
 })
+
+/** What the database is, without the secrets of how it is reached. */
+const nameOf = (config: ConfigValues): string => {
+  if (config.corrosionEnabled) return `corrosion ${config.corrosionApiUrl}`
+  if (!config.postgresEnabled) return `sqlite ${config.dbPath}`
+  const url = config.postgresUrl === undefined ? null : URL.parse(Redacted.value(config.postgresUrl))
+  return url === null ? "postgres" : `postgres ${url.host}${url.pathname}`
+}
+
+// A table that was there once: what is missing is told, and not made.
+const neverCreates = Layer.succeed(TableSnapshotStore, {
+  load: Effect.succeed({ savedAt: 0, rows: [] }),
+  save: () => Effect.void
+})
+
+const store = Layer.succeed(ConfiguredStore.ConfiguredStore, {
+  open: Effect.gen(function* () {
+    const { config } = yield* loaded
+    const { addresses } = yield* Host
+    const { shared } = addressPolicies(config, addresses)
+    // Others write to it as well, and every POP judges what it reads there.
+    const isShared = config.corrosionEnabled || config.postgresEnabled
+    const database = yield* Layer.build(Layer.provide(chooseDatabase(config), neverCreates)).pipe(
+      Effect.mapError(({ message }) => new CommandError({ message }))
+    )
+    return yield* ConfiguredStore.make({
+      name: nameOf(config),
+      refuses: (backend) => (isShared ? shared(backend) : undefined)
+    }).pipe(Effect.provide(database))
+  }).pipe(Effect.provide(Host.layer))
+})
+
+const geo = (config: ConfigValues) =>
+  Layer.build(MaxMindGeo.layer({ path: config.geoipPath, overrides: config.geoOverrides })).pipe(
+    Effect.as(config.geoipPath ?? "the one that comes with the program"),
+    Effect.provide(Supervisor.layer)
+  )
+
+const exitCodeOf = (error: unknown): number => {
+  if (CliError.isCliError(error)) return EXIT_USAGE
+  return error instanceof ConfigError || error instanceof CheckFailed ? EXIT_CONFIG : EXIT_FAILED
+}
 
 /** Everything but serving: parses the command line and runs the command. */
 export const runCommand = (): void => {
-  const cli = Cli.make<Error, never>({
+  const cli = Cli.make<Error, ConfiguredStore.ConfiguredStore | EdgeApiPort>({
     // Serving owns the process: its signals, its exit.
     serve: Effect.andThen(Effect.sync(serve), Effect.never),
     config,
+    check: check({ load: loadEnvironment, geo, probe: () => Effect.succeed([]) }),
     demo
   })
   cli.pipe(
     Command.run({ version: manifest.version }),
     // The parser of the command line has told its own errors already.
-    Effect.tapError((error) => (CliError.isCliError(error) ? Effect.void : Console.error(error.message))),
-    Effect.provide(NodeServices.layer),
+    Effect.tapError((error) =>
+      CliError.isCliError(error) ? Effect.void : Console.error(printableLines(error.message))
+    ),
+    Effect.provide([NodeServices.layer, EdgeApi.layer, store, Logger.layer([])]),
     NodeRuntime.runMain({
       disableErrorReporting: true,
       teardown: (exit, onExit) => {
         if (Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause)) return onExit(0)
-        return onExit(Cause.squash(exit.cause) instanceof ConfigError ? EXIT_CONFIG : 1)
+        return onExit(exitCodeOf(Cause.squash(exit.cause)))
       }
     })
   )

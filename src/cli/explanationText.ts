@@ -1,0 +1,91 @@
+import type * as schemas from "../api/schemas.ts"
+import { printable } from "./printable.ts"
+import { type Column, textTable } from "./textTable.ts"
+
+type Explanation = typeof schemas.Explanation.Type
+type Candidate = Explanation["candidates"]["shown"][number]
+type Out = Explanation["out"]["shown"][number]
+type Binding = NonNullable<Explanation["binding"]>
+
+const tiers = ["same country", "client's region", "this POP's region", "any other region"] as const
+
+const affinities = {
+  new: "chosen afresh",
+  hit: "by its binding",
+  rebound: "chosen afresh, its binding no longer serves"
+} as const
+
+const reasons: Readonly<Record<Out["reason"] | "binding-limit", string>> = {
+  "other-app": "of another app",
+  removed: "left the table",
+  unhealthy: "unhealthy",
+  draining: "draining",
+  expired: "no heartbeats",
+  standby: "weight 0: bound clients only",
+  full: "at its hard limit",
+  "binding-limit": "the binding carries all the connections it may"
+}
+
+const number = (value: number | null): string | null => (value === null ? null : String(Number(value.toPrecision(6))))
+
+const candidateColumns: ReadonlyArray<Column<Candidate>> = [
+  { name: "#", show: ({ rank }) => rank, right: true },
+  { name: "id", show: ({ id }) => id },
+  { name: "app", show: ({ app }) => app },
+  { name: "tier", show: ({ tier }) => `${tier} ${tiers[tier]}` },
+  { name: "connections", show: ({ connections }) => connections, right: true },
+  { name: "soft", show: ({ soft_limit }) => soft_limit, right: true },
+  { name: "hard", show: ({ hard_limit }) => (hard_limit === 0 ? null : hard_limit), right: true },
+  { name: "weight", show: ({ weight }) => weight, right: true },
+  { name: "load", show: ({ load }) => number(load), right: true },
+  { name: "score", show: ({ score }) => number(score), right: true },
+  { name: "", show: ({ bound, spilled }) => (bound ? "bound" : spilled ? "at its soft limit" : " ") }
+]
+
+const outColumns: ReadonlyArray<Column<Out>> = [
+  { name: "id", show: ({ id }) => id },
+  { name: "app", show: ({ app }) => app },
+  { name: "out because", show: ({ reason }) => reasons[reason] },
+  { name: "connections", show: ({ connections }) => connections, right: true }
+]
+
+const clientText = ({ address, country, key, region }: Explanation["client"]): string => {
+  const whom = key === address ? address : `${address} (as ${key})`
+  const where = country === null && region === null ? "in no known place" : `in ${country ?? "?"}, ${region ?? "?"}`
+  return `client   ${whom}, ${where}`
+}
+
+const bindingText = ({ backend, open_connections: open, seconds_left: left, unused }: Binding): string => {
+  const age = left === null ? `${open} open` : `${Math.ceil(left)} s left`
+  const use = unused === null ? "used" : `not used: ${reasons[unused]}`
+  return `binding  ${backend === null ? "a backend that is gone" : printable(backend)}, ${age}, ${use}`
+}
+
+const choiceText = (choice: Explanation["choice"]): string => {
+  if (choice.backend !== null) {
+    return `choice   ${printable(choice.backend)}, tier ${choice.tier} (${tiers[choice.tier]}), ${affinities[choice.affinity]}`
+  }
+  const why = choice.reason === "no-backend" ? "no backend is eligible" : "all that are eligible are full"
+  return `choice   none: ${why}; the client would be reset`
+}
+
+const cut = (list: { readonly total: number; readonly shown: ReadonlyArray<unknown> }): string =>
+  list.shown.length < list.total ? `, ${list.shown.length} shown` : ""
+
+/** D4 for people. */
+export const explanationText = (explanation: Explanation): string => {
+  const { app, binding, candidates, choice, client, out, pop_region } = explanation
+  const head = [
+    clientText(client),
+    `pop      ${printable(pop_region)}; ${app === null ? "backends of all apps" : `backends of app ${printable(app)}`}`,
+    binding === null ? "binding  none" : bindingText(binding),
+    choiceText(choice)
+  ]
+  const parts = [head.join("\n")]
+  if (candidates.total > 0) {
+    const title = `${candidates.total} candidates, in the order they would be tried${cut(candidates)}`
+    parts.push(`${title}\n${textTable(candidates.shown, candidateColumns)}`)
+  }
+  if (out.total > 0) parts.push(`${out.total} out${cut(out)}\n${textTable(out.shown, outColumns)}`)
+  return parts.join("\n\n")
+}

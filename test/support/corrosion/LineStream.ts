@@ -90,7 +90,7 @@ export class LineStream {
 
   /** Sends all that waits in one chunk. */
   release(): void {
-    if (this.#queue.length > 0 && !this.#closed) this.#response.write(this.#queue.splice(0).join(""))
+    if (this.#queue.length > 0 && !this.#closed && !this.#blocked) this.#response.write(this.#queue.splice(0).join(""))
     this.pump()
   }
 

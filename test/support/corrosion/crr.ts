@@ -88,7 +88,8 @@ export const clockSql = (table: Table): string => {
   const born = `INSERT INTO ${clock} VALUES (${[row("NEW", table.pks), "1", "crr_seq()", ...versions.map(() => "1")].join(", ")})
     ON CONFLICT DO UPDATE SET ${["cl = cl + 1", "seq = excluded.seq", ...versions.map((v) => `${v} = 1`)].join(", ")};
     ${touch("NEW")}`
-  const dead = `UPDATE ${clock} SET cl = cl + 1, seq = crr_seq() WHERE ${at("OLD")}; ${touch("OLD")}`
+  const forgotten = versions.map((v) => `${v} = 0`)
+  const dead = `UPDATE ${clock} SET ${["cl = cl + 1", "seq = crr_seq()", ...forgotten].join(", ")} WHERE ${at("OLD")}; ${touch("OLD")}`
   const bumped = table.columns.map((column, index) => `v${index} = v${index} + (${differ([column])})`)
   return `
   CREATE TABLE IF NOT EXISTS ${clock} (

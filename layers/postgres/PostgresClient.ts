@@ -6,7 +6,7 @@ import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import type { SqlError } from "effect/sql/SqlError"
 import { type Link, open } from "./Link.ts"
-import { parsePostgresUrl, PostgresUrlError } from "./postgresUrl.ts"
+import { parsePostgresUrl, type PostgresUrlError } from "./postgresUrl.ts"
 
 export interface PostgresOptions {
   readonly url: Redacted.Redacted

@@ -117,19 +117,20 @@ const followTable = Effect.fnUntraced(function* ({ client, offer, reloadMs, snap
           ? { _tag: "Rows", rows, ...(states === undefined ? {} : { states }) }
           : { _tag: "Unchanged" }
       )
-      return { hasChanged, readMs: (yield* Clock.currentTimeMillis) - start }
+      const end = yield* Clock.currentTimeMillis
+      return { hasChanged, restUntil: end + Math.min(end - start, MAX_REST_MS) }
     })
 
     reader.reset(shape)
-    let { readMs } = yield* look(true)
+    let last = yield* look(true)
     failures = 0
     for (let looks = 1; ; looks++) {
       const news = yield* awaitNews(announced, reloadMs)
       if (news !== undefined) {
         unannounced = 0
-        yield* Effect.sleep(Math.max(BURST_MS, Math.min(readMs, MAX_REST_MS)))
+        yield* Effect.sleep(Math.max(BURST_MS, last.restUntil - (yield* Clock.currentTimeMillis)))
         yield* Queue.clear(news)
-        readMs = (yield* look(false)).readMs
+        last = yield* look(false)
         continue
       }
       const { fingerprint } = yield* link.run(() => readShape(connection))
@@ -140,9 +141,8 @@ const followTable = Effect.fnUntraced(function* ({ client, offer, reloadMs, snap
         yield* offer({ _tag: "Unchanged" })
         continue
       }
-      const seen = yield* look(false)
-      readMs = seen.readMs
-      if (announced === undefined || !seen.hasChanged) continue
+      last = yield* look(false)
+      if (announced === undefined || !last.hasChanged) continue
       unannounced++
       if (unannounced === MAX_UNANNOUNCED) {
         yield* Effect.logWarning("PostgreSQL does not announce all changes; it is polled", { target, reloadMs })

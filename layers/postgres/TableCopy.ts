@@ -1,8 +1,16 @@
 import type { BackendRow } from "../../src/domain/Backend.ts"
 
 interface Held {
-  row: BackendRow
+  /** Where it is in the list. */
+  readonly index: number
   version: number
+}
+
+interface Rows {
+  readonly held: Map<string, Held>
+  readonly list: Array<BackendRow>
+  /** Rows whose id another one has: not worth more than reading everything each time. */
+  doubles: number
 }
 
 /** What a database says of all rows of a table: how many there are, and the sum of their versions. */
@@ -32,15 +40,15 @@ const sameRow = (a: BackendRow, b: BackendRow): boolean => {
 const MAX_SHARED_TEXTS = 10_000
 const recurring = ["app", "region", "country", "owner", "source"]
 
+const empty = (): Rows => ({ held: new Map(), list: [], doubles: 0 })
+
 export const make = (): TableCopy => {
-  let held = new Map<string, Held>()
-  /** Rows whose id another one has: not worth more than reading everything each time. */
-  let doubles: Array<BackendRow> = []
-  let reading: { readonly held: Map<string, Held>; readonly doubles: Array<BackendRow> } | undefined
+  let rows = empty()
+  let reading: Rows | undefined
   let sum = 0
   let hasChanged = false
-  let rows: ReadonlyArray<BackendRow> = []
   let texts = new Map<string, string>()
+  let given: ReadonlyArray<BackendRow> = []
 
   /** Rid of the texts that make a hundred thousand rows heavy. */
   const compact = (row: Record<string, unknown>): BackendRow => {
@@ -54,45 +62,43 @@ export const make = (): TableCopy => {
     return row
   }
 
-  const keep = (into: Map<string, Held>, key: string, row: Record<string, unknown>, version: number): void => {
-    const before = held.get(key)
-    sum += version
-    if (before !== undefined && sameRow(before.row, row)) {
-      if (into === held) {
-        sum -= before.version
-        before.version = version
-      } else into.set(key, { row: before.row, version })
-      return
-    }
-    hasChanged = true
-    if (into === held && before !== undefined) sum -= before.version
-    into.set(key, { row: compact(row), version })
-  }
-
   return {
     begin: (full) => {
-      reading = full ? { held: new Map(), doubles: [] } : undefined
+      reading = full ? empty() : undefined
       if (!full) return
       sum = 0
       texts = new Map()
     },
     take: (key, row, version) => {
-      if (reading === undefined) keep(held, key, row, version)
-      else if (reading.held.has(key)) reading.doubles.push(row)
-      else keep(reading.held, key, row, version)
+      const into = reading ?? rows
+      const before = rows.held.get(key)
+      const known = before === undefined ? undefined : rows.list[before.index]
+      const isSame = known !== undefined && sameRow(known, row)
+      const kept = isSame ? known : compact(row)
+      if (!isSame) hasChanged = true
+      sum += version
+      if (into === rows && before !== undefined) {
+        sum -= before.version
+        before.version = version
+        rows.list[before.index] = kept
+        return
+      }
+      if (into.held.has(key)) into.doubles++
+      else into.held.set(key, { index: into.list.length, version })
+      into.list.push(kept)
     },
     end: (digest) => {
-      if (reading === undefined) return doubles.length === 0 && held.size === digest.count && sum === digest.sum
-      if (reading.held.size !== held.size || reading.doubles.length > 0 || doubles.length > 0) hasChanged = true
-      ;({ doubles, held } = reading)
+      if (reading === undefined) return rows.doubles === 0 && rows.held.size === digest.count && sum === digest.sum
+      if (reading.list.length !== rows.list.length || reading.doubles > 0 || rows.doubles > 0) hasChanged = true
+      rows = reading
       reading = undefined
       return true
     },
     hasChanged: () => hasChanged,
     rows: () => {
-      if (hasChanged) rows = [...Array.from(held.values(), ({ row }) => row), ...doubles]
+      if (hasChanged) given = rows.list.slice()
       hasChanged = false
-      return rows
+      return given
     }
   }
 }

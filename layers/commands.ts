@@ -80,6 +80,20 @@ const geo = (config: ConfigValues) =>
     Effect.provide(Supervisor.layer)
   )
 
+const probe = (config: ConfigValues): Effect.Effect<ReadonlyArray<string>, Error> => {
+  if (!config.corrosionEnabled) return Effect.succeed([])
+  const options = {
+    url: config.corrosionApiUrl,
+    token: config.corrosionToken,
+    pollMs: config.corrosionPollMs,
+    mode: config.corrosionMode
+  }
+  return Effect.flatMap(
+    Effect.promise(() => import("./corrosion/probe.ts")),
+    ({ probe }) => probe(options)
+  )
+}
+
 const exitCodeOf = (error: unknown): number => {
   if (CliError.isCliError(error)) return EXIT_USAGE
   return error instanceof ConfigError || error instanceof CheckFailed ? EXIT_CONFIG : EXIT_FAILED
@@ -91,7 +105,7 @@ export const runCommand = (): void => {
     // Serving owns the process: its signals, its exit.
     serve: Effect.andThen(Effect.sync(serve), Effect.never),
     config,
-    check: check({ load: loadEnvironment, geo, probe: () => Effect.succeed([]) }),
+    check: check({ load: loadEnvironment, geo, probe }),
     demo
   })
   cli.pipe(

@@ -22,8 +22,8 @@ export interface CheckParts {
   readonly load: () => Result.Result<Loaded, ConfigError>
   /** Opens the geo database as the proxy does; gives its name. */
   readonly geo: (config: ConfigValues) => Effect.Effect<string, Error, Scope.Scope>
-  /** What more there is to find out about the configured database; each is told, none of them throws. */
-  readonly probe: (config: ConfigValues) => Effect.Effect<ReadonlyArray<Omit<Finding, "about">>>
+  /** Looks at the configured database as far as there is more to it than its rows; fails when the proxy could not run with it. */
+  readonly probe: (config: ConfigValues) => Effect.Effect<ReadonlyArray<string>, Error>
 }
 
 const ok = (about: string, detail: string): Finding => ({ level: "ok", about, detail })
@@ -66,6 +66,7 @@ const table = Effect.fnUntraced(function* (config: ConfigValues, probe: CheckPar
   if (!config.corrosionEnabled && !config.postgresEnabled && !existsSync(config.dbPath)) {
     return [warn(about, `${config.dbPath} is not there; the first start makes one without backends`)]
   }
+  const probed = yield* probe(config)
   const store = yield* ConfiguredStore.use(({ open }) => open)
   const { backends, quarantined } = yield* store.read
   const rotating = Array.from(backends.values()).filter(isInRotation).length
@@ -73,10 +74,10 @@ const table = Effect.fnUntraced(function* (config: ConfigValues, probe: CheckPar
   const bad = Array.from(quarantined).map(([id, reason]) => warn(about, `row ${id} is not used: ${reason}`))
   const more = bad.length - MAX_ROWS
   return [
+    ...probed.map((line) => ok(about, line)),
     rotating > 0 ? ok(about, summary) : warn(about, summary),
     ...bad.slice(0, MAX_ROWS),
-    ...(more > 0 ? [warn(about, `${more} more rows are not used`)] : []),
-    ...(yield* probe(config)).map((finding) => ({ ...finding, about }))
+    ...(more > 0 ? [warn(about, `${more} more rows are not used`)] : [])
   ]
 }, Effect.scoped)
 

@@ -1,8 +1,0 @@
-import * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
-import { spawn, spawnSync } from "node:child_process"
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
-import { request } from "node:http"
-import { join } from "node:path"
-import * as Fake from "../support/corrosion/FakeAgent.ts"
-import { freePort } from "../support/freePort.ts"

@@ -1,6 +1,6 @@
 import { build } from "esbuild"
 import { existsSync } from "node:fs"
-import { chmod, copyFile, cp, mkdir, rm } from "node:fs/promises"
+import { chmod, copyFile, cp, mkdir, rename, rm } from "node:fs/promises"
 import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
 
@@ -8,9 +8,9 @@ import { dirname, join } from "node:path"
  * Bundles the program into `dist`: one start file, the code it loads, the mock backend as a program of its own, and beside
  * them the embedded GeoIP database with its licence and the addon of the splice engine. Nothing else is needed at run time.
  */
-const out = "dist"
-await rm(out, { recursive: true, force: true })
-await mkdir(out, { recursive: true })
+const place = "dist"
+const out = `${place}.${process.pid}`
+await mkdir(out)
 
 await build({
   entryPoints: {
@@ -56,3 +56,17 @@ const geolite = dirname(require.resolve("@ip-location-db/geolite2-country-mmdb/p
 for (const file of ["geolite2-country.mmdb", "GEOLITE2_LICENSE", "GEOLITE2_EULA"]) {
   await copyFile(join(geolite, file), join(out, file))
 }
+
+// As a whole: whoever starts the program meanwhile gets the old one or the new one.
+const old = `${out}.old`
+for (let attempts = 0; ; attempts++) {
+  try {
+    if (existsSync(place)) await rename(place, old)
+    await rename(out, place)
+    break
+  } catch (error) {
+    // Another build was quicker.
+    if (attempts === 10) throw error
+  }
+}
+await rm(old, { recursive: true, force: true })

@@ -43,7 +43,7 @@ const makeMethods = (): ((url: string) => ReadonlyArray<string>) => {
     }
   })
   return (url) => {
-    const found = Array.from(methods).filter((method) => router.has(method, url))
+    const found = Array.from(methods).filter((method) => router.find(method, url) !== undefined)
     return found.includes("GET") ? [...found, "HEAD"] : found
   }
 }

@@ -75,6 +75,14 @@ const BATCH = 256
 const fail = (reason: RegistryError["reason"], id: string, detail: string) =>
   Effect.fail(new RegistryError({ reason, id, detail }))
 
+const notDurable = (id: string) => (error: StoreError | StoreWriter.Busy) =>
+  error instanceof StoreWriter.Busy
+    ? fail("busy", id, "too many changes wait for the store")
+    : Effect.andThen(
+        Effect.logWarning("a change could not be made durable", error.message),
+        fail("not-durable", id, `the store could not take it: ${error.reason}`)
+      )
+
 export const make = Effect.fnUntraced(
   function* (options: RegistryOptions) {
     const { policy, pop } = options
@@ -101,14 +109,6 @@ export const make = Effect.fnUntraced(
     }
 
     const isRegistered = (id: string): boolean => stateOf(id)?.source === REGISTERED
-
-    const notDurable = (id: string) => (error: StoreError | StoreWriter.Busy) =>
-      error instanceof StoreWriter.Busy
-        ? fail("busy", id, "too many changes wait for the store")
-        : Effect.andThen(
-            Effect.logWarning("a change could not be made durable", error.message),
-            fail("not-durable", id, `the store could not take it: ${error.reason}`)
-          )
 
     /** Durable first, then in force here. Whoever asked may go away; what was begun is done. */
     const change = Effect.fnUntraced(function* (made: StoreChange, backend: Backend | undefined) {

@@ -27,7 +27,7 @@ const rtt = histogram("edgeproxy_backend_rtt_seconds", "Time that successful dia
 
 const tableBackends = gauge(
   "edgeproxy_table_backends",
-  "Rows of the routing table by state: up, up but with weight 0, down, quarantined for a bad value, or gone while connections still run on it."
+  "Rows of the routing table by state: up, up but with weight 0, draining, expired for want of heartbeats, down, quarantined for a bad value, or gone while connections still run on it."
 )
 const tableAge = gauge(
   "edgeproxy_table_age_seconds",
@@ -42,10 +42,12 @@ const bindings = gauge(
 )
 const evictions = counter("edgeproxy_binding_evictions_total", "Bindings that went before their time, to make room.")
 
-type State = "up" | "weight-zero" | "down" | "gone"
+type State = "up" | "weight-zero" | "draining" | "expired" | "down" | "gone"
 
 const stateOf = (upstream: Upstream): State => {
   if (!upstream.listed) return "gone"
+  if (upstream.backend.draining) return "draining"
+  if (upstream.backend.expired) return "expired"
   if (!upstream.backend.healthy) return "down"
   return upstream.backend.weight > 0 ? "up" : "weight-zero"
 }
@@ -72,7 +74,14 @@ export const routingMetrics = Effect.gen(function* () {
   }
 
   const collect = Effect.fnUntraced(function* (sink: Sink) {
-    const states: Record<State, number> = { up: 0, "weight-zero": 0, down: 0, gone: 0 }
+    const states: Record<State, number> = {
+      up: 0,
+      "weight-zero": 0,
+      draining: 0,
+      expired: 0,
+      down: 0,
+      gone: 0
+    }
     // A copy: one that is removed and comes back during the reading must not be in it twice.
     yield* forEachSliced(Array.from(upstreams.all()), (upstream) => {
       states[stateOf(upstream)]++

@@ -149,15 +149,17 @@ describe("M1: the table and the bindings", () => {
       for (const id of ["a", "b", "c"]) upstreams.put(backend({ id }))
       upstreams.put(backend({ id: "idle", weight: 0 }))
       upstreams.put(backend({ id: "ill", healthy: false }))
+      upstreams.put(backend({ id: "leaving", draining: true }))
+      upstreams.put(backend({ id: "silent", expired: true }))
       setStatus({ quarantined: 7 })
       const states = Effect.map(scrape, (page) =>
-        ["up", "weight-zero", "down", "gone", "quarantined"].map((state) =>
+        ["up", "weight-zero", "down", "gone", "quarantined", "draining", "expired"].map((state) =>
           page.value("edgeproxy_table_backends", { state })
         )
       )
-      assert.deepStrictEqual(yield* states, [3, 1, 1, 1, 7])
+      assert.deepStrictEqual(yield* states, [3, 1, 1, 1, 7, 1, 1])
       router.end(route)
-      assert.deepStrictEqual(yield* states, [3, 1, 1, 0, 7])
+      assert.deepStrictEqual(yield* states, [3, 1, 1, 0, 7, 1, 1])
     })
   )
 

@@ -54,6 +54,10 @@ export const make = (limits: ServerLimits): Doorkeeper => {
     if (!guests.delete(guest)) return
     waiting.delete(guest)
     guest.client.connections--
+    // Of answers that still wait for their turn on the connection, nobody tells that they have ended.
+    guest.client.active -= guest.active
+    active -= guest.active
+    guest.active = 0
   }
 
   /** The one that has waited longest gives its place away. */
@@ -102,11 +106,12 @@ export const make = (limits: ServerLimits): Doorkeeper => {
       return undefined
     },
     done: (guest, now) => {
+      if (!guests.has(guest)) return
       guest.active--
       guest.client.active--
       guest.since = now
       active--
-      if (guest.active === 0 && guests.has(guest)) waiting.add(guest)
+      if (guest.active === 0) waiting.add(guest)
     },
     overdue: (now) => Array.from(guests).filter(({ active, since }) => active > 0 && now - since > limits.answerMs),
     connections: () => guests.size,

@@ -16,7 +16,6 @@ export interface ListenerOptions {
 }
 
 const MAX_HEADER_BYTES = 8_192
-const MAX_HEADERS = 64
 
 /** What may still be under way when everything else has ended. */
 const CLOSE_MS = 1_000
@@ -61,7 +60,8 @@ const makeServer = ({ headersMs, idleMs, requestMs }: ServerLimits): http.Server
     maxHeaderSize: MAX_HEADER_BYTES,
     noDelay: true
   })
-  server.maxHeadersCount = MAX_HEADERS
+  // What is beyond a count would be dropped in silence, and with it perhaps what tells of a proxy; the bytes have a bound.
+  server.maxHeadersCount = 0
   return server
 }
 

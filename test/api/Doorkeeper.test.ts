@@ -132,6 +132,19 @@ describe("rates", () => {
     assert.strictEqual(doorkeeper.active(), 4)
   })
 
+  it("who leaves in the middle gives all back, once", () => {
+    const { doorkeeper, enter } = room()
+    const [gone, other] = [present(enter("10.0.0.1")), present(enter("10.0.0.1"))]
+    doorkeeper.begin(gone, false, 0)
+    doorkeeper.begin(gone, false, 0)
+    doorkeeper.leave(gone)
+    doorkeeper.done(gone, 0)
+    doorkeeper.done(gone, 0)
+    assert.strictEqual(doorkeeper.active(), 0)
+    for (const guest of [other, other]) assert.isUndefined(doorkeeper.begin(guest, false, 0))
+    assert.deepInclude(doorkeeper.begin(other, false, 0), { status: 429 })
+  })
+
   it("an answer that makes no progress is overdue", () => {
     const { doorkeeper, enter } = room()
     const guest = present(enter("10.0.0.1"))

@@ -80,7 +80,6 @@ export class Hub {
 
   /** Keeps the subscriptions for the next start. */
   save(): void {
-    this.flush()
     this.#database.setMeta(SAVED, JSON.stringify(this.list().map((each) => each.save())))
   }
 

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type { FakeAgent } from "./FakeAgent.ts"
+import { PEER_PATH } from "./PeerLinks.ts"
 import { insert, manual, SELECT } from "./setup.ts"
 import { ask, subscribe, transact } from "./talk.ts"
 
@@ -115,7 +116,12 @@ describe("agents that are linked", () => {
         yield* transact(first.url, insert("m3", "new", 0))
         yield* transact(second.url, "UPDATE backends SET app = 'x', healthy = 5 WHERE id = 'm3'")
         assert.deepStrictEqual((yield* rowsAt(second)).length, 4)
+        // Nor does the other direction get through, although only one end was told of the cut.
+        const body = JSON.stringify({ from: second.url, actor: second.actorId, rows: [] })
+        const pushed = ask(first.url + PEER_PATH, { body })
+        assert.strictEqual((yield* pushed).status, 503)
         yield* first.control({ do: "heal" })
+        assert.strictEqual((yield* pushed).status, 200)
         const merged = [
           ["m1", "b", 0, 2],
           ["m3", "new", 0, null],

@@ -11,7 +11,7 @@ const between = (minimum: number, maximum: number) => Schema.Int.check(Schema.is
 const Step = Schema.Struct({
   node: between(0, 2),
   id: between(0, 1),
-  what: Schema.Literals(["app", "healthy", "both", "delete", "from 0", "from 1", "from 2"]),
+  what: Schema.Literals(["app", "healthy", "both", "replace", "delete", "from 0", "from 1", "from 2"]),
   value: between(0, 3)
 })
 
@@ -31,7 +31,7 @@ const send = (from: Database, to: Database): void => {
 const act = (nodes: ReadonlyArray<Database>, { id, node, value, what }: typeof Step.Type): void => {
   const at = nodes[node]
   if (at === undefined) return
-  const columns = what === "both" ? ["app", "healthy"] : [what]
+  const columns = what === "both" || what === "replace" ? ["app", "healthy"] : [what]
   const set = columns.map((column) => `${column} = excluded.${column}`).join(", ")
   const values = columns.map((column) => (column === "app" ? `'${value}'` : value)).join(", ")
   if (what.startsWith("from")) {
@@ -42,7 +42,9 @@ const act = (nodes: ReadonlyArray<Database>, { id, node, value, what }: typeof S
       at.rows(
         what === "delete"
           ? `DELETE FROM backends WHERE id = '${id}'`
-          : `INSERT INTO backends (id, ${columns.join(", ")}) VALUES ('${id}', ${values}) ON CONFLICT DO UPDATE SET ${set}`
+          : what === "replace"
+            ? `INSERT OR REPLACE INTO backends (id, ${columns.join(", ")}) VALUES ('${id}', ${values})`
+            : `INSERT INTO backends (id, ${columns.join(", ")}) VALUES ('${id}', ${values}) ON CONFLICT DO UPDATE SET ${set}`
       )
     )
   }

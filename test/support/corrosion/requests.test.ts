@@ -58,6 +58,9 @@ describe("a request to the agent", () => {
         assert.strictEqual((yield* ask(`${url}/v1/subscriptions/${uuid}?${query}`)).status, 400, query)
         assert.match(reply.headers["content-type"] ?? "", /^text\/plain/)
       }
+      for (const path of ["/v1/transactions", "/v1/queries"]) {
+        assert.strictEqual((yield* ask(`${url}${path}?timeout=soon`, { json: ["DELETE FROM places"] })).status, 400)
+      }
       for (const id of ["7", "nope", `${uuid}0`]) {
         const reply = yield* ask(`${url}/v1/subscriptions/${id}`)
         assert.strictEqual(reply.status, 400, id)

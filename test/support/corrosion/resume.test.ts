@@ -1,5 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import { join } from "node:path"
+import { tempDirectory } from "../tempDirectory.ts"
 import { insert, manual, SELECT } from "./setup.ts"
 import { ask, listen, subscribe, transact } from "./talk.ts"
 
@@ -137,6 +139,32 @@ describe("a subscription that is resumed", () => {
         const resumed = yield* listen(`${byId}?from=3`)
         assert.deepStrictEqual(yield* resumed.next(1), [inserted(4)])
         assert.strictEqual((yield* subscribe(url, SELECT)).headers["corro-query-id"], id)
+      })
+    )
+  )
+
+  it.live("finds in a file what it was about to tell", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const path = join(yield* tempDirectory, "state.db")
+        const id = yield* Effect.scoped(
+          Effect.gen(function* () {
+            const { control, url } = yield* manual({ path })
+            const listener = yield* subscribe(url, SELECT)
+            yield* transact(url, insert("m1"))
+            yield* control({ do: "tick" })
+            yield* transact(url, insert("m2"), insert("m3"))
+            yield* transact(url, "DELETE FROM backends WHERE id = 'm1'")
+            return String(listener.headers["corro-query-id"])
+          })
+        )
+        const { url } = yield* manual({ path })
+        const resumed = yield* listen(`${url}/v1/subscriptions/${id}?from=1`)
+        assert.deepStrictEqual(yield* resumed.next(3), [
+          inserted(2),
+          inserted(3),
+          { change: ["delete", 1, ["m1", "shop", 1], 4] }
+        ])
       })
     )
   )

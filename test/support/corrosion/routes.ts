@@ -50,7 +50,9 @@ const sqlMessage = (cause: unknown, sql: string): string => {
   return `${message} in ${sql} at offset ${Math.max(0, sql.indexOf(name[1] ?? name[2] ?? ""))}`
 }
 
-const transactions: Handler = async ({ changed, database }, { request, response }) => {
+const transactions: Handler = async ({ changed, database }, { request, response, url }) => {
+  const params = readParams(url)
+  if ("refusal" in params) return send(response, params.refusal)
   const body = await readJson(request)
   if ("refusal" in body) return send(response, body.refusal)
   const statements = toStatements(body.json)

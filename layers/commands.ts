@@ -18,7 +18,7 @@ import * as ConfiguredStore from "../src/cli/ConfiguredStore.ts"
 import { printableLines } from "../src/cli/printable.ts"
 import { ConfigError } from "../src/config/ConfigError.ts"
 import { effectiveLines } from "../src/config/describe.ts"
-import type { ConfigValues } from "../src/config/variables.ts"
+import { type ConfigValues, variables } from "../src/config/variables.ts"
 import { TableSnapshotStore } from "../src/routing/TableSnapshotStore.ts"
 import { addressPolicies } from "./addresses.ts"
 import { check } from "./cli/Check.ts"
@@ -45,7 +45,7 @@ const config = Effect.gen(function* () {
 
 /** What the database is, without the secrets of how it is reached. */
 const nameOf = (config: ConfigValues): string => {
-  if (config.corrosionEnabled) return `corrosion ${config.corrosionApiUrl}`
+  if (config.corrosionEnabled) return `corrosion ${variables.corrosionApiUrl.encode(config.corrosionApiUrl)}`
   if (!config.postgresEnabled) return `sqlite ${config.dbPath}`
   const url = config.postgresUrl === undefined ? null : URL.parse(Redacted.value(config.postgresUrl))
   return url === null ? "postgres" : `postgres ${url.host}${url.pathname}`
@@ -64,7 +64,9 @@ const store = Layer.succeed(ConfiguredStore.ConfiguredStore, {
     const { shared } = addressPolicies(config, addresses)
     // Others write to it as well, and every POP judges what it reads there.
     const isShared = config.corrosionEnabled || config.postgresEnabled
-    const database = yield* Layer.build(Layer.provide(chooseDatabase(config), neverCreates)).pipe(
+    // One look wants no subscription, which would show what was written a moment later.
+    const chosen = chooseDatabase({ ...config, corrosionMode: "poll" })
+    const database = yield* Layer.build(Layer.provide(chosen, neverCreates)).pipe(
       Effect.mapError(({ message }) => new CommandError({ message }))
     )
     return yield* ConfiguredStore.make({

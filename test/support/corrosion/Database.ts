@@ -1,12 +1,11 @@
 import { randomBytes } from "node:crypto"
 import { constants, DatabaseSync } from "node:sqlite"
-import type { SQLInputValue, SQLOutputValue, StatementSync } from "node:sqlite"
+import type { StatementSync } from "node:sqlite"
 import { clockSql, readSchema } from "./crr.ts"
 import type { Table } from "./crr.ts"
 import { encodeCells } from "./json.ts"
 import type { Cell } from "./json.ts"
 import { parameters, tokens } from "./sqlText.ts"
-import type { Statement } from "./statement.ts"
 
 /** The rows that changed: per table, the primary key of each under its text. */
 export type Touched = ReadonlyMap<string, ReadonlyMap<string, ReadonlyArray<Cell>>>
@@ -28,7 +27,7 @@ export interface Prepared {
   readonly parameters: ReadonlyArray<string | undefined>
 }
 
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
 const DENIED: ReadonlySet<number> = new Set([
   constants.SQLITE_TRANSACTION,
@@ -193,81 +192,4 @@ export class Database {
 }
 
 /** Rows come as arrays: the database is opened so. */
-const cellsOf = (rows: unknown): ReadonlyArray<ReadonlyArray<Cell>> => rows as ReadonlyArray<ReadonlyArray<Cell>>
-
-type Arguments = [Record<string, SQLInputValue>, ...Array<SQLInputValue>]
-
-const toArguments = (names: ReadonlyArray<string | undefined>, values: ReadonlyArray<Cell>): Arguments => {
-  const named: Record<string, SQLInputValue> = {}
-  const unnamed: Array<SQLInputValue> = []
-  for (const [index, name] of names.entries()) {
-    const value = values[index] ?? null
-    if (name === undefined) unnamed.push(value)
-    else named[name] = value
-  }
-  return [named, ...unnamed]
-}
-
-/**
- * What to bind. Throws a SqlError when the values are not what the statement has parameters for; `lenient` accepts too
- * few and unknown names, as a subscription does.
- */
-export const bind = (prepared: Prepared, { params }: Statement, lenient = false): Arguments => {
-  const { parameters: names } = prepared
-  if (params._tag === "Named") {
-    const unknown = [...params.values.keys()].find((name) => !names.includes(name))
-    if (unknown !== undefined && !lenient) throw new SqlError("bind", `Invalid parameter name: ${unknown}`)
-    return toArguments(
-      names,
-      names.map((name) => (name === undefined ? null : (params.values.get(name) ?? null)))
-    )
-  }
-  const values = params._tag === "None" ? [] : params.values
-  if (values.length > names.length || (values.length < names.length && !lenient)) {
-    throw new SqlError(
-      "bind",
-      `Wrong number of parameters passed to query. Got ${values.length}, needed ${names.length}`
-    )
-  }
-  return toArguments(names, values)
-}
-
-/** Runs a statement that gives no rows; the rows that it affected. Throws a SqlError. */
-export const execute = (database: Database, statement: Statement): number => {
-  const prepared = database.prepare(statement.sql)
-  if (prepared.columns.length > 0) {
-    throw new SqlError("run", "Execute returned results - did you mean to call query?")
-  }
-  const values = bind(prepared, statement)
-  try {
-    return Number(prepared.statement.run(...values).changes)
-  } catch (error) {
-    throw new SqlError("run", messageOf(error))
-  }
-}
-
-/** Runs a statement that only reads. Throws a SqlError. */
-export const select = (
-  database: Database,
-  statement: Statement
-): { readonly columns: ReadonlyArray<string>; readonly rows: ReadonlyArray<ReadonlyArray<Cell>> } => {
-  const prepared = database.prepare(statement.sql)
-  if (prepared.writes) throw new SqlError("prepare", "statement is not readonly")
-  const values = bind(prepared, statement)
-  try {
-    return { columns: prepared.columns, rows: cellsOf(prepared.statement.all(...values)) }
-  } catch (error) {
-    throw new SqlError("run", messageOf(error))
-  }
-}
-
-/** The text of a statement with its values written into it. Throws a SqlError. */
-export const expand = (database: Database, statement: Statement): string => {
-  const prepared = database.prepare(statement.sql)
-  if (prepared.writes) throw new SqlError("prepare", "statement is not readonly")
-  const values = bind(prepared, statement, true)
-  const running: Iterator<Record<string, SQLOutputValue>> = prepared.statement.iterate(...values)
-  const text = prepared.statement.expandedSQL
-  running.return?.()
-  return text
-}
+export const cellsOf = (rows: unknown): ReadonlyArray<ReadonlyArray<Cell>> => rows as ReadonlyArray<ReadonlyArray<Cell>>

@@ -5,7 +5,7 @@ import * as References from "effect/References"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import { accessSync, constants, existsSync, statSync } from "node:fs"
-import { CheckFailed, type CommandError } from "../../src/cli/CommandError.ts"
+import { CheckFailed } from "../../src/cli/CommandError.ts"
 import { ConfiguredStore } from "../../src/cli/ConfiguredStore.ts"
 import { EdgeApi } from "../../src/cli/EdgeApi.ts"
 import { type Finding, findingText } from "../../src/cli/Findings.ts"
@@ -163,5 +163,3 @@ export const check = (parts: CheckParts) =>
     if (json) yield* Console.log(printableJson({ findings, errors, warnings }))
     if (errors > 0) return yield* new CheckFailed({ errors })
   })
-
-export type CheckError = CheckFailed | CommandError | ConfigError

@@ -55,7 +55,7 @@ export const readStatement = async (
   return statement === undefined ? { refusal: UNREADABLE } : { statement }
 }
 
-/** The lines before `eoq`, and that, unless the fault cuts it: then the stream ends after some rows. */
+/** Sends the lines and `eoq`. When a fault cuts it, the stream ends after some rows instead: false then. */
 export const sendRows = (
   stream: LineStream,
   lines: ReadonlyArray<string>,

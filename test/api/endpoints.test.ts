@@ -198,6 +198,7 @@ describe("discovery (D1)", () => {
     "a;b?c#d",
     "..",
     "x".repeat(128),
+    "/".repeat(128),
     "é".repeat(64),
     "__proto__",
     "%41"

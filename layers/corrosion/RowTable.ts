@@ -1,5 +1,6 @@
 import type { BackendRow } from "../../src/domain/Backend.ts"
 import type { Cells, Unreadable } from "./QueryEvent.ts"
+import * as ShardedMap from "./ShardedMap.ts"
 
 /** Rows that are being collected; those of the table stay in use meanwhile. */
 export interface Snapshot {
@@ -17,8 +18,9 @@ export interface RowTable {
   /** Undefined before the first snapshot. */
   readonly rows: () => ReadonlyArray<BackendRow> | undefined
   readonly size: () => number
-  /** The row whose first column has this value. */
-  readonly named: (name: unknown) => BackendRow | undefined
+  /** What a row is called: its first column; "" when that is no name, which more than one may have. */
+  readonly nameOf: (row: BackendRow) => string
+  readonly named: (name: string) => BackendRow | undefined
   /** The row that these cells would be, which may be the one that is there; undefined when it is no row of this table. */
   readonly find: (cells: Cells | Unreadable) => BackendRow | undefined
   readonly collect: () => Snapshot
@@ -42,11 +44,11 @@ type Cell = null | number | string | Uint8Array
 const sharedColumns: ReadonlySet<string> = new Set(["app", "region", "country", "owner", "source"])
 
 interface Entries {
-  readonly byRowid: Map<number, BackendRow>
-  readonly byName: Map<unknown, BackendRow>
+  readonly byRowid: ShardedMap.ShardedMap<number, BackendRow>
+  readonly byName: ShardedMap.ShardedMap<string, BackendRow>
 }
 
-const noEntries = (): Entries => ({ byRowid: new Map(), byName: new Map() })
+const noEntries = (): Entries => ({ byRowid: ShardedMap.make(), byName: ShardedMap.make() })
 
 /** Of a table with these columns, the first of which names the row. */
 export const make = (columns: ReadonlyArray<string>): RowTable => {
@@ -90,20 +92,28 @@ export const make = (columns: ReadonlyArray<string>): RowTable => {
 
   const same = (a: BackendRow, b: BackendRow): boolean => columns.every((column) => a[column] === b[column])
 
+  const nameOf = (row: BackendRow): string => {
+    const name = row[nameColumn]
+    // One that was cut may be another row's as well.
+    return typeof name === "string" && name.length < MAX_TEXT ? name : ""
+  }
+
   const find = (cells: Cells | Unreadable): BackendRow | undefined => {
     const row = rowOf(cells)
-    const known = row === undefined ? undefined : current?.byName.get(row[nameColumn])
+    const known = row === undefined ? undefined : current?.byName.get(nameOf(row))
     return row !== undefined && known !== undefined && same(known, row) ? known : row
   }
 
   const forgetName = ({ byName }: Entries, row: BackendRow): void => {
-    if (byName.get(row[nameColumn]) === row) byName.delete(row[nameColumn])
+    const name = nameOf(row)
+    if (byName.get(name) === row) byName.delete(name)
   }
 
   return {
     columns,
-    rows: () => (current === undefined ? undefined : Array.from(current.byRowid.values())),
-    size: () => current?.byRowid.size ?? 0,
+    nameOf,
+    rows: () => (current === undefined ? undefined : current.byRowid.values()),
+    size: () => current?.byRowid.size() ?? 0,
     named: (name) => current?.byName.get(name),
     find,
     collect: () => {
@@ -113,15 +123,16 @@ export const make = (columns: ReadonlyArray<string>): RowTable => {
       return {
         add: (rowid, cells) => {
           const row = find(cells)
-          if (row === undefined || entries.byRowid.size >= MAX_ROWS) return false
-          if (current?.byName.get(row[nameColumn]) === row) kept++
+          if (row === undefined || entries.byRowid.size() >= MAX_ROWS) return false
+          const name = nameOf(row)
+          if (current?.byName.get(name) === row) kept++
           entries.byRowid.set(rowid, row)
-          entries.byName.set(row[nameColumn], row)
+          entries.byName.set(name, row)
           return true
         },
         differs: () => {
-          const { size } = entries.byRowid
-          return version !== since || current === undefined || current.byRowid.size !== size || kept !== size
+          const size = entries.byRowid.size()
+          return version !== since || current === undefined || current.byRowid.size() !== size || kept !== size
         },
         swap: () => {
           current = entries
@@ -134,11 +145,11 @@ export const make = (columns: ReadonlyArray<string>): RowTable => {
       if (row === undefined) return undefined
       current ??= noEntries()
       const before = current.byRowid.get(rowid)
-      if (before === undefined && current.byRowid.size >= MAX_ROWS) return false
+      if (before === undefined && current.byRowid.size() >= MAX_ROWS) return false
       if (before !== undefined && same(before, row)) return false
       if (before !== undefined) forgetName(current, before)
       current.byRowid.set(rowid, row)
-      current.byName.set(row[nameColumn], row)
+      current.byName.set(nameOf(row), row)
       version++
       return true
     },

@@ -4,20 +4,20 @@ import type { BackendRow } from "../../src/domain/Backend.ts"
 import type { Agent } from "./Agent.ts"
 import { columnsOf, query, selectOf, type TableQuery } from "./queries.ts"
 import type { RowTable } from "./RowTable.ts"
+import * as ShardedMap from "./ShardedMap.ts"
 
 /** What the agent's table and this one disagree on: the name of a row, and the row here, if there is one. */
-type Differences = ReadonlyMap<unknown, BackendRow | undefined>
+type Differences = ReadonlyMap<string, BackendRow | undefined>
 
 // One that stays is enough; nobody has to count them.
 const MAX_DIFFERENCES = 1_000
 
 const differencesFrom = Effect.fnUntraced(function* (agent: Agent, table: string, rows: RowTable) {
-  const differences = new Map<unknown, BackendRow | undefined>()
-  const agreed = new Set<BackendRow>()
-  const differ = (name: unknown, row: BackendRow | undefined): void => {
+  const differences = new Map<string, BackendRow | undefined>()
+  const agreed = ShardedMap.make<string, BackendRow>()
+  const differ = (name: string, row: BackendRow | undefined): void => {
     if (differences.size < MAX_DIFFERENCES) differences.set(name, row)
   }
-  const [nameColumn = "id"] = rows.columns
   yield* query(
     agent,
     selectOf(table, rows.columns),
@@ -25,18 +25,20 @@ const differencesFrom = Effect.fnUntraced(function* (agent: Agent, table: string
       row: (_, cells) => {
         const row = rows.find(cells)
         if (row === undefined) return false
-        const name = row[nameColumn]
+        const name = rows.nameOf(row)
         const here = rows.named(name)
-        if (here === row) agreed.add(row)
-        else differ(name, here)
+        if (here === row) agreed.set(name, row)
+        else if (name !== "") differ(name, here)
         return true
       }
     },
     agent.times.tableMs
   )
-  if (agreed.size === rows.size()) return differences
+  if (agreed.size() === rows.size()) return differences
   yield* forEachSliced(rows.rows() ?? [], (row) => {
-    if (!agreed.has(row)) differ(row[nameColumn], row)
+    const name = rows.nameOf(row)
+    // Without a name it is no backend, and can't be told from others.
+    if (name !== "" && agreed.get(name) !== row) differ(name, row)
   })
   return differences
 })

@@ -5,9 +5,9 @@ import { AgentError } from "./AgentError.ts"
 import { type Line, make as makeLines } from "./Lines.ts"
 
 // Long enough that yielding costs nothing, short enough that nobody waits 10 ms for the control thread (T2).
-const SLICE_MS = 3
+const SLICE_MS = 2
 // The clock is read once in so many bytes, a fraction of a millisecond of work.
-const STRIDE_BYTES = 16_384
+const STRIDE_BYTES = 8_192
 
 /**
  * Gives the lines of a body to `use` as they come, and other work its turn every few milliseconds, however fast they come. Ends

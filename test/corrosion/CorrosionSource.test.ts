@@ -329,6 +329,20 @@ describe("a subscription that goes wrong", () => {
     })
   )
 
+  it.live("not by a cross-check of rows without names, or with names that begin alike", () =>
+    Effect.gen(function* () {
+      const agent = yield* fake()
+      const named = (id: unknown) => ["INSERT INTO backends (id, port) VALUES (?, ?)", [id, 1]] as const
+      const long = "x".repeat(300)
+      yield* write(agent, put("a"), named([1]), named([2]), named(`${long}1`), named(`${long}2`))
+      const followed = yield* follow(optionsFor(agent, { times: { crossCheckMs: 5, differenceMs: 5 } }))
+      yield* followed.until("the rows", () => followed.rows().length === 5)
+      const before = countOf(agent, "queries")
+      yield* eventually("many looks", () => countOf(agent, "queries") > before + 60)
+      assert.deepStrictEqual([countOf(agent, "subscribe"), countOf(agent, "resume")], [2, 0])
+    })
+  )
+
   it.live("not by a cross-check amid constant changes", () =>
     Effect.gen(function* () {
       const { agent, followed } = yield* started({ times: { crossCheckMs: 5, differenceMs: 60 } }, 20)

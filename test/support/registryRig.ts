@@ -50,7 +50,8 @@ const storeOf = (world: World): Layer.Layer<BackendStore> =>
           return Effect.fail(new StoreError({ store: "world", target: "test", reason: failing, detail: "told to" }))
         }
         world.writes.push(changes)
-        for (const { params, sql } of changes.flatMap((change) => statementsOf(change))) world.db.prepare(sql).run(...params)
+        for (const { params, sql } of changes.flatMap((change) => statementsOf(change)))
+          world.db.prepare(sql).run(...params)
         return Effect.void
       })
   })

@@ -1,3 +1,4 @@
+import { stateNameOf } from "../backends/BackendView.ts"
 import type { Backend } from "../domain/Backend.ts"
 import { type BackendState, REGISTERED } from "../domain/BackendState.ts"
 import type { StoredTable } from "./ConfiguredStore.ts"
@@ -17,13 +18,6 @@ export interface Listing {
   readonly backends: ReadonlyArray<Shown | Quarantined>
   /** How many there are; more than are shown when the list was cut. */
   readonly total: number
-}
-
-const stateNameOf = (backend: Backend): Used["state"] => {
-  if (backend.draining) return "draining"
-  if (backend.expired) return "expired"
-  if (!backend.healthy) return "unhealthy"
-  return backend.weight === 0 ? "standby" : "active"
 }
 
 const secondsSince = (at: number | undefined, now: number): number | null =>

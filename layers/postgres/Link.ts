@@ -77,18 +77,18 @@ export const open = Effect.fnUntraced(function* (options: LinkOptions) {
     for (const socket of sockets) socket.destroy()
   }
   const endings = new Set<() => void>()
-  let latest: net.Socket | undefined
   let own: net.Socket | undefined
+  let isOpen = false
 
   // The driver makes a second one when it cancels a statement.
   const connectSocket = (): net.Socket => {
     const socket = net.connect({ ...connectTo, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEPALIVE_MS })
-    latest = socket
+    if (!isOpen) own = socket
     sockets.add(socket)
     socket.on("error", () => undefined)
     socket.on("close", () => {
       sockets.delete(socket)
-      if (socket !== own) return
+      if (!isOpen || socket !== own) return
       isCut = true
       for (const ending of endings) ending()
     })
@@ -113,7 +113,7 @@ export const open = Effect.fnUntraced(function* (options: LinkOptions) {
       () => connect(false)
     )
   )
-  own = latest
+  isOpen = true
   // Runs before the driver's own closing, which waits for a peer that may be gone.
   yield* Effect.addFinalizer(() => Effect.sync(() => setTimeout(cut, CLOSE_MS).unref()))
 

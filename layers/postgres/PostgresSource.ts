@@ -8,12 +8,12 @@ import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import type { SqlError } from "effect/sql/SqlError"
 import * as Stream from "effect/Stream"
-import { requiredColumns } from "../../src/domain/Backend.ts"
-import { BackendSource, SourceError, type SourceEvent } from "../../src/routing/BackendSource.ts"
+import { BackendSource, type SourceError, type SourceEvent } from "../../src/routing/BackendSource.ts"
 import { TableSnapshotStore } from "../../src/routing/TableSnapshotStore.ts"
+import { announces, requireTable } from "./demands.ts"
 import { PostgresClient } from "./PostgresClient.ts"
 import { sourceError } from "./postgresError.ts"
-import { prepare } from "./prepare.ts"
+import { found, prepare } from "./prepare.ts"
 import { CHANNEL } from "./schema.ts"
 import { readShape, type Shape } from "./Shape.ts"
 import * as TableReader from "./TableReader.ts"
@@ -21,6 +21,8 @@ import * as TableReader from "./TableReader.ts"
 export interface PostgresSourceOptions {
   /** How often the tables are looked at when nothing is announced. */
   readonly reloadMs: number
+  /** False: what is there is read, and nothing is made. True by default. */
+  readonly createSchema?: boolean
 }
 
 /** Notifications that come in a burst are one change. */
@@ -72,7 +74,13 @@ interface Follower extends PostgresSourceOptions {
 }
 
 /** Reads, waits, reads again, for as long as it is let; a lost connection is one event and a pause. */
-const followTable = Effect.fnUntraced(function* ({ client, offer, reloadMs, snapshots }: Follower) {
+const followTable = Effect.fnUntraced(function* ({
+  client,
+  createSchema = true,
+  offer,
+  reloadMs,
+  snapshots
+}: Follower) {
   const { target } = client
   // A database that was in use once must not come back with an empty table (T3).
   let mayCreate = yield* snapshots.load.pipe(
@@ -100,11 +108,14 @@ const followTable = Effect.fnUntraced(function* ({ client, offer, reloadMs, snap
   const session: Effect.Effect<void, SqlError | SourceError, Scope.Scope> = Effect.gen(function* () {
     const link = yield* client.connect
     const connection = yield* link.connection.pin
-    const { lacks, mayChange, shape } = yield* link.run(() => prepare(connection, mayCreate))
-    yield* requireTable(target, shape, lacks)
+    const { lacks, mayChange, shape } = yield* link.run(() =>
+      createSchema ? prepare(connection, mayCreate) : Effect.map(readShape(connection), found)
+    )
+    const lacking = requireTable(target, shape, lacks)
+    if (lacking !== undefined) return yield* lacking
     mayCreate = false
     yield* tell(shape, lacks)
-    const announced = announces(shape) ? yield* link.run(() => connection.listen(CHANNEL)) : undefined
+    const news = announces(shape) ? yield* link.run(() => listen(connection)) : undefined
     // Ends first: leaving the channel in order would wait for a peer that may be gone.
     yield* Effect.addFinalizer(() => Effect.sync(link.cut))
 
@@ -125,11 +136,10 @@ const followTable = Effect.fnUntraced(function* ({ client, offer, reloadMs, snap
     let last = yield* look(true)
     failures = 0
     for (let looks = 1; ; looks++) {
-      const news = yield* awaitNews(announced, reloadMs)
-      if (news !== undefined) {
+      if (yield* awaitNews(news, reloadMs)) {
         unannounced = 0
         yield* Effect.sleep(Math.max(BURST_MS, last.restUntil - (yield* Clock.currentTimeMillis)))
-        yield* Queue.clear(news)
+        if (news !== undefined) yield* Queue.clear(news)
         last = yield* look(false)
         continue
       }
@@ -137,12 +147,12 @@ const followTable = Effect.fnUntraced(function* ({ client, offer, reloadMs, snap
       if (fingerprint !== shape.fingerprint) return
       const isCrossCheck = looks % CROSS_CHECK === 0
       if (isCrossCheck && mayChange) return
-      if (announced !== undefined && unannounced < MAX_UNANNOUNCED && !isCrossCheck) {
+      if (news !== undefined && unannounced < MAX_UNANNOUNCED && !isCrossCheck) {
         yield* offer({ _tag: "Unchanged" })
         continue
       }
       last = yield* look(false)
-      if (announced === undefined || !last.hasChanged) continue
+      if (news === undefined || !last.hasChanged) continue
       unannounced++
       if (unannounced === MAX_UNANNOUNCED) {
         yield* Effect.logWarning("PostgreSQL does not announce all changes; it is polled", { target, reloadMs })
@@ -164,24 +174,24 @@ const followTable = Effect.fnUntraced(function* ({ client, offer, reloadMs, snap
   }
 })
 
-const announces = ({ backends, standby, states }: Shape): boolean =>
-  !standby && backends?.notifies === true && (states === undefined || !states.readable || states.notifies)
+/**
+ * At most one announcement that has not been looked after: the rest of a burst is the same news, however long the reading
+ * takes. Fails when the connection does.
+ */
+const listen = Effect.fnUntraced(function* (connection: PgConnection.PgConnection) {
+  const announced = yield* connection.listen(CHANNEL)
+  const news = yield* Queue.dropping<void, SqlError>(1)
+  yield* Queue.takeAll(announced).pipe(
+    Effect.andThen(() => Queue.offer(news, undefined)),
+    Effect.forever,
+    Effect.catchCause((cause) => Queue.failCause(news, cause)),
+    Effect.forkScoped
+  )
+  return news
+})
 
-/** What was announced, or undefined when nothing was for as long as `ms`. */
-const awaitNews = (announced: Queue.Dequeue<PgConnection.Notification, SqlError> | undefined, ms: number) =>
-  announced === undefined
-    ? Effect.as(Effect.sleep(ms), undefined)
-    : Queue.take(announced).pipe(
-        Effect.timeoutOption(ms),
-        Effect.map((news) => (Option.isSome(news) ? announced : undefined))
-      )
-
-const requireTable = (target: string, { backends }: Shape, lacks: string | undefined) => {
-  const fail = (detail: string): Effect.Effect<void, SourceError> =>
-    Effect.fail(new SourceError({ source: "postgres", target, reason: "schema", detail }))
-  if (backends === undefined) {
-    return fail(`it has no table named backends${lacks === undefined ? "" : `, and none can be made: ${lacks}`}`)
-  }
-  const missing = requiredColumns.filter((column) => !backends.columns.has(column))
-  return missing.length > 0 ? fail(`its table backends lacks ${missing.join(", ")}`) : Effect.void
-}
+/** Whether there is news; waits for it no longer than `ms`. */
+const awaitNews = (news: Queue.Dequeue<void, SqlError> | undefined, ms: number) =>
+  news === undefined
+    ? Effect.as(Effect.sleep(ms), false)
+    : Effect.map(Effect.timeoutOption(Queue.take(news), ms), Option.isSome)

@@ -33,7 +33,7 @@ export const isSchemaError = (error: unknown): boolean => ["42P01", "42703"].inc
 const sourceReasons: ReadonlyArray<readonly [RegExp, SourceError["reason"]]> = [
   [/^3D000$/, "missing"],
   [/^(28...|42501)$/, "unreadable"],
-  [/^(42P01|42703|3F000)$/, "schema"],
+  [/^(42...|3F000)$/, "schema"],
   [/^XX00[12]$/, "corrupt"],
   [/^55P03$/, "locked"]
 ]

@@ -30,9 +30,7 @@ export interface PostgresUrl {
 }
 
 const used = new Set(
-  ("host port user password dbname application_name options " + "sslmode sslrootcert sslcert sslkey sslpassword").split(
-    " "
-  )
+  "host port user password dbname application_name options sslmode sslrootcert sslcert sslkey sslpassword".split(" ")
 )
 
 /** Whoever asks for these would believe that they are in force. A value that asks for nothing is let through. */
@@ -88,7 +86,7 @@ export const parsePostgresUrl = (text: string): Result.Result<PostgresUrl, Postg
   if (rootCert === "system" && mode !== "verify-full") return bad("sslrootcert=system needs sslmode=verify-full")
 
   const database = params.get("dbname") ?? decoded(url.pathname.slice(1))
-  const where = unix ? host : `${host.includes(":") ? `[${host}]` : host}:${port}`
+  const where = `${host.includes(":") ? `[${host}]` : host}:${port}`
   return Result.succeed({
     connectTo: unix ? { path: `${host}/.s.PGSQL.${port}` } : { host, port },
     target: database === "" ? where : `${where}/${database}`,

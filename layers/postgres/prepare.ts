@@ -15,6 +15,13 @@ export interface Prepared {
   readonly mayChange: boolean
 }
 
+/** A database that is taken as it is. */
+export const found = (shape: Shape): Prepared => ({
+  shape,
+  lacks: shape.standby ? "it is a standby" : undefined,
+  mayChange: false
+})
+
 // What holds a table locked for longer is not waited for: rows can be read without triggers.
 const LOCK_TIMEOUT = "2s"
 
@@ -53,8 +60,8 @@ export const prepare = Effect.fnUntraced(function* (
   connection: PgConnection,
   createTable: boolean
 ): Effect.fn.Return<Prepared, SqlError> {
-  const found = yield* readShape(connection)
-  if (found.standby) return { shape: found, lacks: "it is a standby", mayChange: false }
+  const before = yield* readShape(connection)
+  if (before.standby) return found(before)
   let problem: SqlError | undefined
   for (const missing of [(shape: Shape) => missingTables(shape, createTable), missingTriggers]) {
     if (missing(yield* readShape(connection)).length === 0) continue

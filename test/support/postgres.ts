@@ -156,7 +156,7 @@ export const postgresServer = (
       const ready = await new Promise<boolean>((resolve) => {
         started.stderr.on("data", (chunk: Buffer) => {
           if (said.length < 10_000) said += chunk.toString()
-          if (said.includes("ready to accept connections")) resolve(true)
+          if (/ready to accept (read-only )?connections/.test(said)) resolve(true)
         })
         started.once("close", () => resolve(false))
       })

@@ -77,7 +77,7 @@ describe("a subscription", () => {
     ["what is none of it", [...live, line(undefined)], "backoff, from the beginning"],
     ["a table that says something else", [...live, { _tag: "Distrusted" }], "now, from the beginning"]
   ]
-  for (const [what, inputs, expected] of cases) it(what, () => assert.strictEqual(after(...inputs), expected))
+  for (const [what, inputs, expected] of cases) it(`${what}`, () => assert.strictEqual(after(...inputs), expected))
 })
 
 type Rows = ReadonlyMap<number, string>

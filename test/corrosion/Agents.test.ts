@@ -98,12 +98,11 @@ for (const { missing, name, start } of [fakes, real]) {
           const [first, , last] = agents
           if (first === undefined || last === undefined) return assert.fail("not three agents")
           const { write } = yield* storeAt(first)
-          const followed = yield* Effect.all(agents.map(sourceAt))
+          const followed = yield* Effect.forEach(agents, sourceAt)
           const until = (what: string, expected: ReadonlyArray<string>) =>
-            Effect.all(
-              followed.map((each) =>
-                each.until(what, () => summary(each.rows()).join() === expected.join(), PATIENCE_MS)
-              ),
+            Effect.forEach(
+              followed,
+              (each) => each.until(what, () => summary(each.rows()).join() === expected.join(), PATIENCE_MS),
               { concurrency: "unbounded" }
             )
           yield* write([putOf("a", 3), putOf("b", 4)])

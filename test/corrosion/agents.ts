@@ -91,10 +91,13 @@ const answers = (url: string): Effect.Effect<void> =>
     Effect.asVoid
   )
 
+/** Another place than the PATH. */
+const program = process.env["CORROSION_BIN"] ?? "corrosion"
+
 const realAgent = Effect.fnUntraced(function* (directory: string, url: string) {
   const run = (): ChildProcess =>
     // Its own settings may come from the environment, too.
-    spawn("corrosion", ["-c", join(directory, "config.toml"), "agent"], {
+    spawn(program, ["-c", join(directory, "config.toml"), "agent"], {
       stdio: "ignore",
       env: { PATH: process.env["PATH"], TMPDIR: directory, HOME: directory }
     })
@@ -114,26 +117,25 @@ const realAgent = Effect.fnUntraced(function* (directory: string, url: string) {
   return agent
 })
 
-const version = spawnSync("corrosion", ["--version"], { encoding: "utf8" })
+const version = spawnSync(program, ["--version"], { encoding: "utf8" })
 
 /** Corrosion itself, where it is installed. */
 export const real: Cluster = {
   name: "a real agent",
-  missing: version.error === undefined ? undefined : "corrosion is not on PATH",
+  missing: version.error === undefined ? undefined : "corrosion is not on PATH, nor in CORROSION_BIN",
   start: Effect.fnUntraced(function* (count) {
     const directory = yield* tempDirectory
     const ports = yield* Effect.promise(() =>
       Promise.all(Array.from({ length: count }, async () => ({ api: await freePort(), gossip: await freePort() })))
     )
-    return yield* Effect.all(
-      ports.map((each, index) =>
-        Effect.suspend(() => {
-          const own = join(directory, `n${index + 1}`)
-          mkdirSync(own)
-          writeFileSync(join(own, "config.toml"), configOf(own, each, ports))
-          return realAgent(own, `http://127.0.0.1:${each.api}`)
-        })
-      ),
+    return yield* Effect.forEach(
+      ports,
+      (each, index) => {
+        const own = join(directory, `n${index + 1}`)
+        mkdirSync(own)
+        writeFileSync(join(own, "config.toml"), configOf(own, each, ports))
+        return realAgent(own, `http://127.0.0.1:${each.api}`)
+      },
       { concurrency: count }
     )
   })

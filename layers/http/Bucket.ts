@@ -1,3 +1,5 @@
+import * as TokenBucket from "../../src/domain/TokenBucket.ts"
+
 /** A token bucket: `burst` at once, and what was taken comes back at `perSecond`. */
 export interface Bucket {
   /** 0 when one was taken, else the seconds until there is one. `now` in milliseconds, never falling. */
@@ -5,14 +7,13 @@ export interface Bucket {
 }
 
 export const make = (burst: number, perSecond: number): Bucket => {
-  let tokens = burst
-  let at: number | undefined
+  const rate: TokenBucket.Rate = { burst, perMs: perSecond / 1_000 }
+  let fullAt: TokenBucket.FullAt = -Infinity
   return {
     take: (now) => {
-      tokens = Math.min(burst, tokens + ((now - (at ?? now)) / 1_000) * perSecond)
-      at = now
-      if (tokens < 1) return (1 - tokens) / perSecond
-      tokens--
+      const taken = TokenBucket.take(fullAt, rate, now)
+      if (taken === undefined) return TokenBucket.waitMs(fullAt, rate, now) / 1_000
+      fullAt = taken
       return 0
     }
   }

@@ -1,28 +1,30 @@
-/** A rate with room for bursts (H4). */
+/** How fast one may go on, and how much at once (H4). */
 export interface Rate {
-  /** Tokens that a full bucket has. */
+  /** Tokens that a full bucket has; at least 1. */
   readonly burst: number
   readonly perMs: number
 }
 
-/** Two numbers, so that a table of a million needs no objects: tokens left, and when they were counted. */
-export interface TokenBucket {
-  readonly tokens: number
-  readonly at: number
-}
+/**
+ * A token bucket in one number, so that a table of them needs no objects: the time at which it will be full again if
+ * nothing more is taken (as in the generic cell rate algorithm, ITU-T I.371). A time that has passed is a full bucket.
+ */
+export type FullAt = number
 
-export const full = (rate: Rate, now: number): TokenBucket => ({ tokens: rate.burst, at: now })
+// The sum of many intervals is off by the last bits of a double; that must not cost a token.
+const ROUNDING = 1e-3
 
-/** Tokens at this time; a clock that goes back gives none. */
-export const tokensAt = ({ at, tokens }: TokenBucket, { burst, perMs }: Rate, now: number): number =>
-  Math.min(burst, tokens + Math.max(0, now - at) * perMs)
+export const tokensAt = (fullAt: FullAt, { burst, perMs }: Rate, now: number): number =>
+  burst - Math.max(0, fullAt - now) * perMs
 
-/** Takes one; undefined when there is none. */
-export const take = (bucket: TokenBucket, rate: Rate, now: number): TokenBucket | undefined => {
-  const tokens = tokensAt(bucket, rate, now)
-  return tokens >= 1 ? { tokens: tokens - 1, at: Math.max(now, bucket.at) } : undefined
-}
+/** Takes one; undefined when there is none, and then nothing changes. */
+export const take = (fullAt: FullAt, rate: Rate, now: number): FullAt | undefined =>
+  tokensAt(fullAt, rate, now) < 1 - ROUNDING ? undefined : Math.max(now, fullAt) + 1 / rate.perMs
 
-/** As good as one that was never used: it need not be kept. */
-export const isFull = (bucket: TokenBucket, rate: Rate, now: number): boolean =>
-  tokensAt(bucket, rate, now) >= rate.burst
+/** Milliseconds until there is one. */
+export const waitMs = (fullAt: FullAt, rate: Rate, now: number): number =>
+  Math.max(0, 1 - tokensAt(fullAt, rate, now)) / rate.perMs
+
+/** The same bucket under another rate: what was taken stays taken, as far as the new bucket is that deep. */
+export const convert = (fullAt: FullAt, from: Rate, to: Rate, now: number): FullAt =>
+  now + Math.min(to.burst, Math.max(0, fullAt - now) * from.perMs) / to.perMs

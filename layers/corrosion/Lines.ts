@@ -17,6 +17,8 @@ export interface Lines {
 export const MAX_LINE_BYTES = 65_536
 const HEAD_BYTES = 1_024
 const TAIL_BYTES = 64
+// Many small parts cost more than their bytes.
+const MAX_PARTS = 64
 const NEWLINE = 0x0a
 
 /**
@@ -29,16 +31,21 @@ export const make = (maxBytes = MAX_LINE_BYTES): Lines => {
   // The beginning of the line, once it is too long.
   let head: Buffer | undefined
 
+  const lastBytes = (all: ReadonlyArray<Buffer>): Buffer => {
+    const last = all.at(-1)
+    return Buffer.from(
+      (last !== undefined && last.length >= TAIL_BYTES ? last : Buffer.concat(all)).subarray(-TAIL_BYTES)
+    )
+  }
+
   const keep = (part: Buffer): void => {
     if (part.length === 0) return
     bytes += part.length
     parts.push(part)
-    // Many small parts cost more than their bytes.
-    if (bytes > maxBytes || parts.length > 64) parts = [Buffer.concat(parts)]
-    const [only] = parts
-    if (only === undefined || bytes <= maxBytes) return
-    head ??= Buffer.from(only.subarray(0, HEAD_BYTES))
-    parts = [Buffer.from(only.subarray(-TAIL_BYTES))]
+    if (bytes > maxBytes) {
+      head ??= Buffer.from(Buffer.concat(parts).subarray(0, HEAD_BYTES))
+      parts = [lastBytes(parts)]
+    } else if (parts.length > MAX_PARTS) parts = [Buffer.concat(parts)]
   }
 
   const take = (): Line => {

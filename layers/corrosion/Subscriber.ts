@@ -96,12 +96,16 @@ export const make = (context: SubscriberContext): Subscriber => {
     state = stepped.state
     const { command } = stepped
     const strange = () => take(table, collected, { _tag: "Line", event: undefined })
-    if (!wasLive && isLive() && command._tag === "None") context.wentLive()
+    if (!wasLive && isLive() && command._tag === "None") {
+      context.wentLive()
+      context.confirmed()
+    }
     switch (command._tag) {
       case "None":
         return undefined
       case "Begin":
-        if (command.columns.join() !== table.columns.join()) return strange()
+        // Named as the schema spells them.
+        if (command.columns.join().toLowerCase() !== table.columns.join()) return strange()
         collected.rows = table.collect()
         return undefined
       case "Add":

@@ -597,7 +597,7 @@ describe("a table that others write to (R9)", () => {
   it.live("may lack the columns that are optional (T4)", () =>
     Effect.gen(function* () {
       const agent = yield* fake({
-        schema: `CREATE TABLE backends (id TEXT NOT NULL PRIMARY KEY, app TEXT, region TEXT, wg_ip TEXT, port INTEGER,
+        schema: `CREATE TABLE backends (id TEXT NOT NULL PRIMARY KEY, App TEXT, REGION TEXT, wg_ip TEXT, port INTEGER,
           healthy INTEGER, weight INTEGER, soft_limit INTEGER, hard_limit INTEGER, deleted INTEGER DEFAULT 0);`
       })
       yield* write(agent, ["INSERT INTO backends (id, region, wg_ip, port) VALUES ('a', 'eu', '10.0.0.1', 80)", []])

@@ -1,8 +1,6 @@
-import type * as PgConnection from "@effect/sql-pg/PgConnection"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
@@ -11,10 +9,10 @@ import * as Stream from "effect/Stream"
 import { BackendSource, type SourceError, type SourceEvent } from "../../src/routing/BackendSource.ts"
 import { TableSnapshotStore } from "../../src/routing/TableSnapshotStore.ts"
 import { announces, requireTable } from "./demands.ts"
+import { awaitNews, listen } from "./news.ts"
 import { PostgresClient } from "./PostgresClient.ts"
 import { sourceError } from "./postgresError.ts"
 import { found, prepare } from "./prepare.ts"
-import { CHANNEL } from "./schema.ts"
 import { readShape, type Shape } from "./Shape.ts"
 import * as TableReader from "./TableReader.ts"
 
@@ -173,25 +171,3 @@ const followTable = Effect.fnUntraced(function* ({
     yield* Effect.sleep(pause * (0.5 + (yield* Random.next) / 2))
   }
 })
-
-/**
- * At most one announcement that has not been looked after: the rest of a burst is the same news, however long the reading
- * takes. Fails when the connection does.
- */
-const listen = Effect.fnUntraced(function* (connection: PgConnection.PgConnection) {
-  const announced = yield* connection.listen(CHANNEL)
-  const news = yield* Queue.dropping<void, SqlError>(1)
-  yield* Queue.takeAll(announced).pipe(
-    Effect.andThen(() => Queue.offer(news, undefined)),
-    Effect.forever,
-    Effect.catchCause((cause) => Queue.failCause(news, cause)),
-    Effect.forkScoped
-  )
-  return news
-})
-
-/** Whether there is news; waits for it no longer than `ms`. */
-const awaitNews = (news: Queue.Dequeue<void, SqlError> | undefined, ms: number) =>
-  news === undefined
-    ? Effect.as(Effect.sleep(ms), false)
-    : Effect.map(Effect.timeoutOption(Queue.take(news), ms), Option.isSome)

@@ -226,6 +226,10 @@ describe.skipIf(postgresAbsent !== undefined)(`PostgresSource${skipped}`, () => 
           sources.flatMap(({ events }) => events.map(summary)),
           sources.map(() => "rows ")
         )
+        assert.deepStrictEqual(
+          sources.flatMap(({ logs }) => logs),
+          []
+        )
       })
     )
 

@@ -149,13 +149,15 @@ describe.skipIf(postgresAbsent !== undefined)(`PostgresStore${skipped}`, () => {
         const holder = yield* Effect.forkScoped(held)
         const locked = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted"
         while ((yield* query(database, locked)).length === 0) yield* Effect.yieldNow
-        assert.strictEqual(yield* reasonOf(put("late")), "timeout")
+        assert.strictEqual(yield* reasonOf({ _tag: "Set", id: "a", fields: { weight: 99 } }), "timeout")
         yield* Fiber.join(holder)
-        yield* store.write([put("b")])
-        const ids = yield* query(database, "SELECT id FROM backends ORDER BY id")
+        yield* store.write([put("b", { weight: 3 })])
         assert.deepStrictEqual(
-          ids.map(({ id }) => id),
-          ["a", "b"],
+          yield* query(database, "SELECT id, weight FROM backends ORDER BY id"),
+          [
+            { id: "a", weight: 1 },
+            { id: "b", weight: 3 }
+          ],
           "a write that was given up does not come true later"
         )
       })

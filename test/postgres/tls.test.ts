@@ -6,12 +6,14 @@ import { join } from "node:path"
 import { postgresAbsent } from "../support/postgres.ts"
 import { follow, storeOf, put, TestServer, skipped } from "./rig.ts"
 
+const openssl = process.env["OPENSSL"] ?? "openssl"
+
 /** A certificate of its own for `localhost`; the server must own its key. */
 const certify = (directory: string): void => {
   const [key, cert] = [join(directory, "server.key"), join(directory, "server.crt")]
   const request = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
   const args = [...request.split(" "), "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", cert]
-  execFileSync("openssl", args, { stdio: "ignore" })
+  execFileSync(openssl, args, { stdio: "ignore" })
   const { gid, uid } = statSync(directory)
   for (const path of [key, cert]) chownSync(path, uid, gid)
 }

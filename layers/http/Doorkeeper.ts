@@ -9,6 +9,8 @@ export interface Guest {
   active: number
   /** Since when it waits, or since the last progress of its answers. */
   since: number
+  /** It was refused something: this is its end, and until then it keeps its place. */
+  refused: boolean
 }
 
 /** Why a request is not answered as it would like to be. */
@@ -89,7 +91,7 @@ export const make = (limits: ServerLimits): Doorkeeper => {
       const places = limits.connections - (client.loopback ? 0 : limits.connectionsForLoopback)
       if (client.connections >= limits.connectionsPerClient && !makeRoom(evict, client)) return undefined
       if (guests.size >= places && !makeRoom(evict)) return undefined
-      const guest: Guest = { client, active: 0, since: now }
+      const guest: Guest = { client, active: 0, since: now, refused: false }
       client.connections++
       guests.add(guest)
       waiting.add(guest)
@@ -98,7 +100,11 @@ export const make = (limits: ServerLimits): Doorkeeper => {
     leave,
     begin: (guest, probe, now) => {
       const refused = refusal(guest, probe, now)
-      if (refused !== undefined) return refused
+      if (refused !== undefined) {
+        guest.refused = true
+        waiting.delete(guest)
+        return refused
+      }
       if (guest.active++ === 0) guest.since = now
       guest.client.active++
       active++
@@ -111,7 +117,7 @@ export const make = (limits: ServerLimits): Doorkeeper => {
       guest.client.active--
       guest.since = now
       active--
-      if (guest.active === 0) waiting.add(guest)
+      if (guest.active === 0 && !guest.refused) waiting.add(guest)
     },
     overdue: (now) => Array.from(guests).filter(({ active, since }) => active > 0 && now - since > limits.answerMs),
     connections: () => guests.size,

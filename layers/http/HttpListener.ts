@@ -1,6 +1,7 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as http from "node:http"
+import type { Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import { codeOf, listenError } from "../../src/traffic/errno.ts"
 import type { Endpoint, ListenError } from "../../src/traffic/Transport.ts"
@@ -95,14 +96,22 @@ export const listen = Effect.fnUntraced(function* ({
     })
   })
 
+  const refuseLater = (socket: Socket, response: http.ServerResponse, refusal: Doorkeeper.Refusal): void => {
+    socket.pause()
+    const timer = setTimeout(() => refuse(response, refusal), limits.refusalMs)
+    socket.once("close", () => clearTimeout(timer))
+  }
+
   const isProbe = (url: string = ""): boolean => probes.includes(url.split("?", 1)[0] ?? "")
 
   server.on("request", (request, response) => {
     const { socket } = request
     const guest = guests.get(socket)
     if (guest === undefined) return void socket.destroy()
+    // More that came with what was refused.
+    if (guest.refused) return
     const refusal = doorkeeper.begin(guest, isProbe(request.url), performance.now())
-    if (refusal !== undefined) return refuse(response, refusal)
+    if (refusal !== undefined) return refuseLater(socket, response, refusal)
     response.once("close", () => {
       doorkeeper.done(guest, performance.now())
       if (closing && guest.active === 0) socket.end()
@@ -128,12 +137,11 @@ export const listen = Effect.fnUntraced(function* ({
     const deadline = setTimeout(() => {
       for (const socket of guests.keys()) socket.destroy()
     }, CLOSE_MS)
+    // It lets go of those that wait, and of those that are not through with their request.
     server.close(() => {
       clearTimeout(deadline)
       resume(Effect.void)
     })
-    // Whoever waits, or has not said all of a request, has nothing to lose.
-    for (const [socket, guest] of guests) if (guest.active === 0) socket.destroy()
   })
 
   const open = Effect.callback<Endpoint, ListenError>((resume) => {

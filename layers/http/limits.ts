@@ -22,6 +22,11 @@ export interface ServerLimits {
   /** Of all clients together but those on loopback. */
   readonly totalBurst: number
   readonly totalPerSecond: number
+  /**
+   * Whoever asks too much is told so only after this. It keeps its connection for so long, and the connections of a client
+   * are few: refusing the next ones costs nearly nothing, however fast it would ask.
+   */
+  readonly refusalMs: number
   /** Questions for health and readiness, which have a place of their own: a flood must not make the POP look dead. */
   readonly probeBurst: number
   readonly probePerSecond: number
@@ -42,6 +47,7 @@ export const defaultLimits: ServerLimits = {
   clientPerSecond: 1_500,
   totalBurst: 6_000,
   totalPerSecond: 3_000,
+  refusalMs: 100,
   probeBurst: 100,
   probePerSecond: 50
 }

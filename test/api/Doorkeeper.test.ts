@@ -112,8 +112,8 @@ describe("rates", () => {
     for (let request = 0; request < 30; request++) {
       const guest = enter(`10.0.${request}.1`)
       if (guest === undefined) continue
-      if (doorkeeper.begin(guest, false, 0) === undefined) doorkeeper.done(guest, 0)
-      else refused++
+      if (doorkeeper.begin(guest, false, 0) !== undefined) refused++
+      doorkeeper.leave(guest)
     }
     assert.strictEqual(refused, 15)
     assert.isUndefined(doorkeeper.begin(present(enter("127.0.0.1")), false, 0))
@@ -143,6 +143,18 @@ describe("rates", () => {
     assert.strictEqual(doorkeeper.active(), 0)
     for (const guest of [other, other]) assert.isUndefined(doorkeeper.begin(guest, false, 0))
     assert.deepInclude(doorkeeper.begin(other, false, 0), { status: 429 })
+  })
+
+  it("one that was refused keeps its place until it leaves", () => {
+    const { doorkeeper, enter, evicted } = room({ connectionsPerClient: 1, clientBurst: 1 })
+    const guest = present(enter("10.0.0.1"))
+    doorkeeper.begin(guest, false, 0)
+    assert.isDefined(doorkeeper.begin(guest, false, 0))
+    doorkeeper.done(guest, 0)
+    assert.isUndefined(enter("10.0.0.1"))
+    assert.deepStrictEqual(evicted, [])
+    doorkeeper.leave(guest)
+    assert.isDefined(enter("10.0.0.1"))
   })
 
   it("an answer that makes no progress is overdue", () => {

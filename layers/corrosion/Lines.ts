@@ -21,6 +21,13 @@ const TAIL_BYTES = 64
 const MAX_PARTS = 64
 const NEWLINE = 0x0a
 
+const lastBytes = (all: ReadonlyArray<Buffer>): Buffer => {
+  const last = all.at(-1)
+  return Buffer.from(
+    (last !== undefined && last.length >= TAIL_BYTES ? last : Buffer.concat(all)).subarray(-TAIL_BYTES)
+  )
+}
+
 /**
  * Cuts bytes into lines wherever they were cut on their way: lines, and characters in them, may be spread over many chunks. It
  * holds at most one line of `MAX_LINE_BYTES`.
@@ -30,13 +37,6 @@ export const make = (maxBytes = MAX_LINE_BYTES): Lines => {
   let bytes = 0
   // The beginning of the line, once it is too long.
   let head: Buffer | undefined
-
-  const lastBytes = (all: ReadonlyArray<Buffer>): Buffer => {
-    const last = all.at(-1)
-    return Buffer.from(
-      (last !== undefined && last.length >= TAIL_BYTES ? last : Buffer.concat(all)).subarray(-TAIL_BYTES)
-    )
-  }
 
   const keep = (part: Buffer): void => {
     if (part.length === 0) return

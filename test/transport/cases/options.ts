@@ -8,7 +8,11 @@ import type { Case } from "../Case.ts"
 import * as Rig from "../Rig.ts"
 
 /** The options of the engine's two sockets of a connection, to its client and to its backend. */
-const bridged = Effect.fnUntraced(function* (options: Rig.RigOptions, limits: Rig.BridgeLimits, reading: Reading = "fast") {
+const bridged = Effect.fnUntraced(function* (
+  options: Rig.RigOptions,
+  limits: Rig.BridgeLimits,
+  reading: Reading = "fast"
+) {
   const rig = yield* Rig.make(options)
   const server = yield* serve()
   const client = yield* rig.client({ reading })

@@ -10,6 +10,7 @@ import { TableSnapshotStore } from "../src/routing/TableSnapshotStore.ts"
 import { Upstreams } from "../src/routing/Upstreams.ts"
 import { Admission, connectionLimit } from "../src/traffic/Admission.ts"
 import { Connections } from "../src/traffic/Connections.ts"
+import { ClientAdmission } from "../src/traffic/ClientAdmission.ts"
 import { Shutdown } from "../src/traffic/Shutdown.ts"
 import { Traffic } from "../src/traffic/Traffic.ts"
 import { TrafficCounters } from "../src/traffic/TrafficCounters.ts"
@@ -19,6 +20,7 @@ import * as MaxMindGeo from "./maxmind/MaxMindGeo.ts"
 import * as SnapshotFile from "./snapshot/SnapshotFile.ts"
 import { addressPolicies } from "./addresses.ts"
 import { chooseDatabase } from "./sources.ts"
+import { clientRules } from "./clientRules.ts"
 import { chooseTransport } from "./transport.ts"
 
 /** Begins in a fiber of its own, which the layer's scope owns; when it can't begin, neither can the process. */
@@ -73,6 +75,7 @@ export const Main = Layer.unwrap(
             gcIntervalMs: config.bindingGcIntervalMs,
             max: config.bindingMax
           })
+      Layer.provideMerge(circuits),
         )
       )
     )
@@ -146,3 +149,4 @@ export const Main = Layer.unwrap(
     )
   })
 )
+        ClientAdmission.layer(clientRules(config)),

@@ -41,6 +41,14 @@ export const causes = [
   "max-age",
   // The proxy's own limit: connections, file descriptors, ports, memory.
   "limit",
+  // The client's network or country may not connect.
+  "denied",
+  // The client has as many connections as one may have.
+  "client-limit",
+  // The client opens connections faster than one may (H4).
+  "rate-limit",
+  // The proxy's control loop or memory is at its limit.
+  "overload",
   // No eligible backend at all.
   "no-backend",
   // Eligible ones, all at their hard limit.

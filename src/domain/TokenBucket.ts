@@ -12,7 +12,7 @@ export interface Rate {
 export type FullAt = number
 
 // The sum of many intervals is off by the last bits of a double; that must not cost a token.
-const ROUNDING = 1e-3
+const ROUNDING = 1e-6
 
 export const tokensAt = (fullAt: FullAt, { burst, perMs }: Rate, now: number): number =>
   burst - Math.max(0, fullAt - now) * perMs

@@ -14,6 +14,7 @@ export class Admission extends Context.Service<
     /** Takes a place; false at the limit. */
     readonly enter: () => boolean
     readonly leave: () => void
+    readonly isFull: () => boolean
     readonly active: () => number
     /** At the limit, and accepting nobody until there is room. */
     readonly paused: () => boolean
@@ -44,6 +45,7 @@ export const make = (limit: number): Admission["Service"] => {
       paused = false
       for (const listener of listeners) listener.resume()
     },
+    isFull: () => active >= limit,
     active: () => active,
     paused: () => paused,
     attach: (listener) => {

@@ -7,7 +7,7 @@ import type { ClientGeo } from "../domain/Score.ts"
 import type { Route } from "../routing/Router.ts"
 import type { Upstream } from "../routing/Upstream.ts"
 import type { ListenerCounters } from "./ListenerCounters.ts"
-import type { ConnectionId } from "./Transport.ts"
+import type { Accepted, ConnectionId } from "./Transport.ts"
 
 /** All there is of a connection while bytes flow: one flat record. Times are monotonic milliseconds. */
 export interface ConnectionRecord {
@@ -33,8 +33,32 @@ export interface ConnectionRecord {
   ended: boolean
 }
 
-/** Most connections have none: they share this. */
-export const noneTried: ReadonlyArray<Upstream> = []
+// Most connections have none: they share this.
+const noneTried: ReadonlyArray<Upstream> = []
+
+/** A connection as it begins, at this monotonic time. */
+export const recordOf = (
+  { id, remote }: Accepted,
+  listener: ListenerCounters,
+  client: Client,
+  geo: ClientGeo,
+  acceptedAt: number
+): ConnectionRecord => ({
+  id,
+  client,
+  clientPort: remote.port,
+  geo,
+  app: listener.app,
+  listener,
+  acceptedAt,
+  route: undefined,
+  attempts: 0,
+  connectUs: undefined,
+  countedIn: undefined,
+  countedOut: undefined,
+  tried: noneTried,
+  ended: false
+})
 
 /** Every connection between accept and end. */
 export class Connections extends Context.Service<

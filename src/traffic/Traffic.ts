@@ -13,12 +13,14 @@ import { AccessLog } from "../observe/AccessLog.ts"
 import { GeoResolver } from "../routing/GeoResolver.ts"
 import { Router } from "../routing/Router.ts"
 import { RoutingTable } from "../routing/RoutingTable.ts"
-import { accessEntry } from "./accessEntry.ts"
+import { accessEntry, type EntryContext } from "./accessEntry.ts"
 import { Admission } from "./Admission.ts"
+import { ClientAdmission } from "./ClientAdmission.ts"
 import * as Connection from "./Connection.ts"
-import { type ConnectionRecord, Connections, noneTried } from "./Connections.ts"
+import { type ConnectionRecord, Connections, recordOf } from "./Connections.ts"
 import { drain, type DrainOptions } from "./Drain.ts"
 import type { ListenerCounters } from "./ListenerCounters.ts"
+import * as Refusals from "./Refusals.ts"
 import type { Shutdown } from "./Shutdown.ts"
 import { TrafficCounters } from "./TrafficCounters.ts"
 import {
@@ -45,8 +47,6 @@ export interface TrafficOptions {
 /** Kernel's accept queue; it caps the value at net.core.somaxconn. */
 const BACKLOG = 4_096
 
-const REFUSALS_LOG_MS = 10_000
-
 /** How long clients may wait for the first table before they are told that there is no backend (T3). */
 const FIRST_TABLE_MS = 5_000
 
@@ -66,7 +66,16 @@ export class Traffic extends Context.Service<
   ): Layer.Layer<
     Traffic,
     ListenError,
-    AccessLog | Admission | Connections | GeoResolver | Router | RoutingTable | Shutdown | TrafficCounters | Transport
+    | AccessLog
+    | Admission
+    | ClientAdmission
+    | Connections
+    | GeoResolver
+    | Router
+    | RoutingTable
+    | Shutdown
+    | TrafficCounters
+    | Transport
   > => Layer.effect(Traffic, make(options))
 }
 
@@ -76,6 +85,7 @@ export const make = Effect.fnUntraced(
     const table = yield* RoutingTable
     const connections = yield* Connections
     const admission = yield* Admission
+    const clients = yield* ClientAdmission
     const router = yield* Router
     const geo = yield* GeoResolver
     const log = yield* AccessLog
@@ -110,34 +120,36 @@ export const make = Effect.fnUntraced(
       )
     }
 
+    const contextOf = (durationMs: number): EntryContext => ({
+      pop: options.pop,
+      bootId,
+      endedAt: wall.currentTimeMillisUnsafe(),
+      durationMs
+    })
+
+    const refusals = Refusals.make({
+      now,
+      write: (record, why) =>
+        log.write(accessEntry(record, { ...nothingCarried, ...why, id: record.id }, contextOf(0))),
+      fork
+    })
+
+    // All of it in the step of the accept: whoever is refused costs no fiber, no route and no dial.
     const onAccept = (listener: ListenerCounters, accepted: Accepted): void => {
-      if (!admission.enter()) {
-        counters.rejected("limit", 1)
-        noteRefused("limit", 1)
-        return transport.abort(accepted.id, "rst", overLimit)
-      }
       const client = clientFromText(accepted.remote.address)
       if (client === undefined) {
-        admission.leave()
         counters.rejected("no-address", 1)
-        return transport.abort(accepted.id, "rst", internal)
+        refusals.counted("no-address", 1)
+        return transport.abort(accepted.id, "rst", Refusals.refusalTermination("no-address"))
       }
-      const record: ConnectionRecord = {
-        id: accepted.id,
-        client,
-        clientPort: accepted.remote.port,
-        geo: geo.resolve(client),
-        app: listener.app,
-        listener,
-        acceptedAt: now(),
-        route: undefined,
-        attempts: 0,
-        connectUs: undefined,
-        countedIn: undefined,
-        countedOut: undefined,
-        tried: noneTried,
-        ended: false
+      const record = recordOf(accepted, listener, client, geo.resolve(client), now())
+      const refusal = admission.isFull() ? "limit" : clients.admit(client, record.geo)
+      if (refusal !== undefined) {
+        counters.rejected(refusal, 1)
+        refusals.refused(record, refusal)
+        return transport.abort(accepted.id, "rst", Refusals.refusalTermination(refusal))
       }
+      admission.enter()
       connections.add(record)
       counters.accepted(listener)
       start(record)
@@ -151,13 +163,8 @@ export const make = Effect.fnUntraced(
       counters.ended(record, ended, durationMs)
       if (record.route !== undefined) router.end(record.route)
       admission.leave()
-      const context = {
-        pop: options.pop,
-        bootId,
-        endedAt: wall.currentTimeMillisUnsafe(),
-        durationMs
-      }
-      log.write(accessEntry(record, ended, context))
+      clients.leave(record.client.key)
+      log.write(accessEntry(record, ended, contextOf(durationMs)))
       connections.remove(record)
     }
 
@@ -174,19 +181,9 @@ export const make = Effect.fnUntraced(
 
     const onAcceptError = ({ code, count }: { readonly code: string; readonly count: number }): void => {
       // An engine that can't leave clients in the backlog resets them while its listener is paused, and gives the reason.
-      if (code === "limit") counters.rejected(code, count)
+      if (code === "limit" || code === "overload") counters.rejected(code, count)
       else counters.acceptFailed(code, count)
-      noteRefused(code, count)
-    }
-
-    let refused = 0
-    let refusalsLoggedAt = -Infinity
-    // Said now and then: under an overload, a line for each would be one more load.
-    const noteRefused = (reason: string, count: number): void => {
-      refused += count
-      if (now() - refusalsLoggedAt < REFUSALS_LOG_MS) return
-      refusalsLoggedAt = now()
-      fork(Effect.logWarning("connections refused", { reason, refused, limit: admission.limit }))
+      refusals.counted(code, count)
     }
 
     const listen = Effect.fnUntraced(function* ({ address, app }: TrafficOptions["listeners"][number]) {
@@ -234,5 +231,5 @@ export const make = Effect.fnUntraced(
 const isIpv4Twin = (address: Endpoint, other: Endpoint): boolean =>
   other.address === "0.0.0.0" && other.port === address.port && address.port !== 0
 
-const overLimit: Termination = { by: "proxy", phase: "pre-route", cause: "limit" }
+const nothingCarried = { bytesIn: 0, bytesOut: 0, firstByteUs: undefined, code: undefined }
 const internal: Termination = { by: "proxy", phase: "pre-route", cause: "internal" }

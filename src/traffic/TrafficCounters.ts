@@ -65,8 +65,21 @@ export class TrafficCounters extends Context.Service<
   )
 }
 
-/** `limit`: at the limit of connections; `no-address`: the peer's address is none. */
-export type RejectReason = "limit" | "no-address"
+/**
+ * `limit`: at the limit of connections; `overload`: by an engine that can't leave clients in the backlog meanwhile;
+ * `no-address`: the peer's address is none; the others: who it is or what it does.
+ */
+export const rejectReasons = [
+  "limit",
+  "overload",
+  "denied-network",
+  "denied-country",
+  "client-limit",
+  "rate-limit",
+  "no-address"
+] as const
+
+export type RejectReason = (typeof rejectReasons)[number]
 
 /** The position of each name, for counters that lie in one array. */
 const codesOf = <A extends string>(names: ReadonlyArray<A>): Readonly<Record<A, number>> =>
@@ -116,10 +129,7 @@ const make = Effect.gen(function* () {
   const { counters } = yield* Upstreams
   const listeners: Array<ListenerCounters> = []
   const ends = new Float64Array(allTerminations.length)
-  const rejections = new Map<RejectReason, number>([
-    ["limit", 0],
-    ["no-address", 0]
-  ])
+  const rejections = new Map<RejectReason, number>(rejectReasons.map((reason) => [reason, 0]))
   const acceptErrors = new Map<string, number>()
   const routed = new Float64Array(allRoutes.length)
   const failures = new Map(Object.values(dialReasons).map((reason) => [reason, 0]))

@@ -5,6 +5,7 @@ import type { Cause, Termination } from "../domain/Termination.ts"
 import { AccessLog } from "../observe/AccessLog.ts"
 import { cellsOf, type Collector, counter, gauge, histogram, noLabels, type Sink } from "../observe/Metric.ts"
 import { Admission } from "./Admission.ts"
+import { ClientAdmission } from "./ClientAdmission.ts"
 import { Connections } from "./Connections.ts"
 import {
   ACCEPTED,
@@ -39,6 +40,11 @@ const bytesReceived = counter(
 const rejected = counter(
   "edgeproxy_rejected_total",
   "Client connections turned away before anything was done for them."
+)
+const clientsActive = gauge("edgeproxy_clients_active", "Clients that have a connection now (IPv6: /64 networks).")
+const forgotten = counter(
+  "edgeproxy_rate_limit_forgotten_total",
+  "Clients that the rate limit forgot before they had all their tokens back, for want of a place."
 )
 const acceptErrors = counter("edgeproxy_accept_errors_total", "Times the system refused to accept, by error code.")
 const terminations = counter(
@@ -91,6 +97,7 @@ export const trafficMetrics = Effect.gen(function* () {
   const open = yield* Connections
   const counters = yield* TrafficCounters
   const admission = yield* Admission
+  const clients = yield* ClientAdmission
   const shutdown = yield* Shutdown
   const log = yield* AccessLog
 
@@ -108,6 +115,8 @@ export const trafficMetrics = Effect.gen(function* () {
         for (const [reason, count] of counters.rejections) sink.sample(rejected, { reason }, count)
         for (const [code, count] of counters.acceptErrors) sink.sample(acceptErrors, { code }, count)
         for (const [reason, count] of counters.dialFailures) sink.sample(dialFailures, { reason }, count)
+        sink.sample(clientsActive, noLabels, clients.clients())
+        sink.sample(forgotten, noLabels, clients.forgotten())
         sink.sample(limit, noLabels, admission.limit)
         sink.sample(paused, noLabels, admission.paused() ? 1 : 0)
         sink.sample(draining, noLabels, Deferred.isDoneUnsafe(shutdown.requested) ? 1 : 0)

@@ -224,7 +224,7 @@ describe("configurationMarkdown", () => {
     assert.match(row("EDGEPROXY_POP_ID").join(), /\| host name \|  \|/)
     assert.match(row("EDGEPROXY_APP").join(), /\| \*\(none\)\* \|  \|/)
     assert.match(row("EDGEPROXY_SPILL_AT").join(), /\| R \|/)
-    assert.match(row("EDGEPROXY_RATE_LIMIT_BURST").join(), /\| R, not yet \|/)
+    assert.match(row("EDGEPROXY_POOL_MAX_PER_BACKEND").join(), /\| R, not yet \|/)
     assert.match(row("EDGEPROXY_API_TOKEN").join(), /\(secret\) \|$/)
   })
 })

@@ -13,6 +13,7 @@ import { RoutingTable, type TableSnapshot } from "../../src/routing/RoutingTable
 import { connectionsOf } from "../../src/routing/Upstream.ts"
 import { Upstreams } from "../../src/routing/Upstreams.ts"
 import { Admission } from "../../src/traffic/Admission.ts"
+import { ClientAdmission, type ClientRules } from "../../src/traffic/ClientAdmission.ts"
 import type { ConnectionOptions } from "../../src/traffic/Connection.ts"
 import { Connections } from "../../src/traffic/Connections.ts"
 import type { DrainOptions } from "../../src/traffic/Drain.ts"
@@ -33,9 +34,13 @@ export interface TrafficRigOptions {
   readonly listeners?: TrafficOptions["listeners"]
   readonly routing?: RoutingOptions
   readonly maxConnections?: number
+  readonly clients?: Partial<ClientRules>
   /** Whether the first table is there from the start. */
   readonly table?: boolean
 }
+
+/** Everybody may connect, as often as they like. */
+export const openRules: ClientRules = { allow: [], deny: [], denyCountries: [], maxConnections: 0, rate: undefined }
 
 export const limits = { idleMs: 3_600_000, finMs: 60_000, stallMs: 120_000, maxAgeMs: 0 }
 
@@ -87,6 +92,7 @@ export const make = Effect.fnUntraced(function* (options: TrafficRigOptions = {}
         Layer.succeed(Shutdown.Shutdown, shutdown),
         AccessLog.layerMemory(entries),
         Admission.layer(options.maxConnections ?? 1_000),
+        ClientAdmission.layer({ ...openRules, ...options.clients }),
         Connections.layer,
         GeoResolver.layerFixed(new Map([[brazilian, geoOf("BR")]])),
         routing(options.routing)
@@ -114,6 +120,7 @@ export const make = Effect.fnUntraced(function* (options: TrafficRigOptions = {}
       traffic: yield* Traffic,
       connections: yield* Connections,
       admission: yield* Admission,
+      clients: yield* ClientAdmission,
       /** What a scrape shows now. */
       scrape: exposition.read(yield* Effect.all([trafficMetrics, routingMetrics])),
       /** The backend a client is bound to, and the connections open through the binding. */

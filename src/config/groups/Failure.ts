@@ -2,9 +2,10 @@ import { boolean, integer, literals, ratio, seconds } from "../scalars.ts"
 import { path, urlPath } from "../texts.ts"
 import { inGroup } from "../Variable.ts"
 
-const inFailure = (activeFrom: string) => inGroup("Failure handling", { reloadable: true, activeFrom })
+const inFailure = (activeFrom?: string) =>
+  inGroup("Failure handling", { reloadable: true, ...(activeFrom === undefined ? {} : { activeFrom }) })
 
-const rateLimit = inFailure("rate limiting")
+const rateLimit = inFailure()
 const circuit = inFailure("circuit breaking")
 const health = inFailure("health checks")
 const slowStart = inFailure("slow start")

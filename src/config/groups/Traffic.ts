@@ -5,7 +5,6 @@ import { inGroup } from "../Variable.ts"
 
 const define = inGroup("Traffic")
 
-const admission = "client admission"
 const proxyProtocol = "the PROXY protocol"
 const shedding = "overload shedding"
 
@@ -87,25 +86,21 @@ export const traffic = {
     name: "EDGEPROXY_MAX_CONNECTIONS_PER_CLIENT",
     default: "0",
     reloadable: true,
-    activeFrom: admission,
     doc: "Most connections of one client (IPv6: per /64); 0 = off"
   }),
   allowCidrs: define(networks, {
     name: "EDGEPROXY_ALLOW_CIDRS",
     reloadable: true,
-    activeFrom: admission,
     doc: "Networks that may connect, comma separated; none = all"
   }),
   denyCidrs: define(networks, {
     name: "EDGEPROXY_DENY_CIDRS",
     reloadable: true,
-    activeFrom: admission,
     doc: "Networks that may not connect, comma separated"
   }),
   denyCountries: define(countryList, {
     name: "EDGEPROXY_DENY_COUNTRIES",
     reloadable: true,
-    activeFrom: admission,
     doc: "Countries that may not connect, as ISO codes, comma separated"
   }),
   proxyProtocolIn: define(literals(["off", "optional", "required"]), {

@@ -28,7 +28,7 @@ import { demo } from "./demo/Demo.ts"
 import { Host } from "./host/Host.ts"
 import * as MaxMindGeo from "./maxmind/MaxMindGeo.ts"
 import { EXIT_CONFIG, serve } from "./serve.ts"
-import { chooseDatabase } from "./sources.ts"
+import { chooseDatabase, probeDatabase } from "./sources.ts"
 
 /** The command failed. */
 const EXIT_FAILED = 1
@@ -65,7 +65,7 @@ const store = Layer.succeed(ConfiguredStore.ConfiguredStore, {
     // Others write to it as well, and every POP judges what it reads there.
     const isShared = config.corrosionEnabled || config.postgresEnabled
     // One look wants no subscription, which would show what was written a moment later.
-    const chosen = chooseDatabase({ ...config, corrosionMode: "poll" })
+    const chosen = chooseDatabase({ ...config, corrosionMode: "poll" }, false)
     const database = yield* Layer.build(Layer.provide(chosen, neverCreates)).pipe(
       Effect.mapError(({ message }) => new CommandError({ message }))
     )
@@ -82,20 +82,6 @@ const geo = (config: ConfigValues) =>
     Effect.provide(Supervisor.layer)
   )
 
-const probe = (config: ConfigValues): Effect.Effect<ReadonlyArray<string>, Error> => {
-  if (!config.corrosionEnabled) return Effect.succeed([])
-  const options = {
-    url: config.corrosionApiUrl,
-    token: config.corrosionToken,
-    pollMs: config.corrosionPollMs,
-    mode: config.corrosionMode
-  }
-  return Effect.flatMap(
-    Effect.promise(() => import("./corrosion/probe.ts")),
-    ({ probe }) => probe(options)
-  )
-}
-
 const exitCodeOf = (error: unknown): number => {
   if (CliError.isCliError(error)) return EXIT_USAGE
   return error instanceof ConfigError || error instanceof CheckFailed ? EXIT_CONFIG : EXIT_FAILED
@@ -107,7 +93,7 @@ export const runCommand = (): void => {
     // Serving owns the process: its signals, its exit.
     serve: Effect.andThen(Effect.sync(serve), Effect.never),
     config,
-    check: check({ load: loadEnvironment, geo, probe }),
+    check: check({ load: loadEnvironment, geo, probe: probeDatabase }),
     demo
   })
   cli.pipe(

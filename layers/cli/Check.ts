@@ -15,6 +15,7 @@ import type { Loaded } from "../../src/config/load.ts"
 import { endpoint, type Endpoint } from "../../src/config/networks.ts"
 import type { ConfigValues } from "../../src/config/variables.ts"
 import { isInRotation } from "../../src/domain/Backend.ts"
+import type { Sighting } from "../../src/routing/BackendSource.ts"
 import { bindError } from "./listeners.ts"
 
 /** What a check needs of the other technologies. */
@@ -23,7 +24,7 @@ export interface CheckParts {
   /** Opens the geo database as the proxy does; gives its name. */
   readonly geo: (config: ConfigValues) => Effect.Effect<string, Error, Scope.Scope>
   /** Looks at the configured database as far as there is more to it than its rows; fails when the proxy could not run with it. */
-  readonly probe: (config: ConfigValues) => Effect.Effect<ReadonlyArray<string>, Error>
+  readonly probe: (config: ConfigValues) => Effect.Effect<ReadonlyArray<Sighting>, Error>
 }
 
 const ok = (about: string, detail: string): Finding => ({ level: "ok", about, detail })
@@ -74,7 +75,7 @@ const table = Effect.fnUntraced(function* (config: ConfigValues, probe: CheckPar
   const bad = Array.from(quarantined).map(([id, reason]) => warn(about, `row ${id} is not used: ${reason}`))
   const more = bad.length - MAX_ROWS
   return [
-    ...probed.map((line) => ok(about, line)),
+    ...probed.map(({ level, text }) => ({ level, about, detail: text })),
     rotating > 0 ? ok(about, summary) : warn(about, summary),
     ...bad.slice(0, MAX_ROWS),
     ...(more > 0 ? [warn(about, `${more} more rows are not used`)] : [])

@@ -1,5 +1,5 @@
 import * as Effect from "effect/Effect"
-import type { SourceError } from "../../src/routing/BackendSource.ts"
+import { sighted, type Sighting, type SourceError } from "../../src/routing/BackendSource.ts"
 import * as Agent from "./Agent.ts"
 import { type AgentError, sourceError } from "./AgentError.ts"
 import type { CorrosionOptions } from "./options.ts"
@@ -39,34 +39,38 @@ const because = ({ detail }: AgentError): string => `: ${detail}`
  * What is to be said of the agent before anything depends on it: one line for each thing that was looked at. Fails when the
  * proxy could not run with it: it is not there, does not take the token, or lacks the table.
  */
-export const probe = (options: CorrosionOptions): Effect.Effect<ReadonlyArray<string>, SourceError> => {
+export const probe = (options: CorrosionOptions): Effect.Effect<ReadonlyArray<Sighting>, SourceError> => {
   const agent = Agent.make(options)
   return Effect.gen(function* () {
     yield* ping(agent)
-    const lines = [
-      `the agent at ${agent.target} answers, ${options.token === undefined ? "without a token" : "and takes the token"}`
-    ]
+    const how = options.token === undefined ? "without a token" : "and takes the token"
+    const found = [sighted("ok", `the agent at ${agent.target} answers, ${how}`)]
     const table = yield* describe(agent, backends)
-    lines.push(table.line)
+    found.push(sighted("ok", table.line))
     const companion = yield* describe(agent, states).pipe(
-      Effect.map(({ line }) => line),
+      Effect.map(({ line }) => sighted("ok", line)),
       Effect.catch((error) =>
-        Effect.succeed(`table ${states.table} can't be read, so nothing can register or drain${because(error)}`)
+        Effect.succeed(
+          sighted("warn", `table ${states.table} can't be read, so nothing can register or drain${because(error)}`)
+        )
       )
     )
-    lines.push(companion)
+    found.push(companion)
     if (options.mode === "subscribe") {
-      lines.push(
+      found.push(
         yield* subscribe(agent, backends, table.columns).pipe(
-          Effect.as(`table ${backends.table} can be subscribed to`),
+          Effect.as(sighted("ok", `table ${backends.table} can be subscribed to`)),
           Effect.catch((error) =>
             Effect.succeed(
-              `table ${backends.table} can't be subscribed to; it is read every ${options.pollMs} ms${because(error)}`
+              sighted(
+                "warn",
+                `table ${backends.table} can't be subscribed to; it is read every ${options.pollMs} ms${because(error)}`
+              )
             )
           )
         )
       )
     }
-    return lines
+    return found
   }).pipe(Effect.mapError((error) => sourceError(agent.target, error)))
 }

@@ -2,7 +2,7 @@ import type { PgConnection } from "@effect/sql-pg/PgConnection"
 import * as Effect from "effect/Effect"
 import { backendColumns } from "../../src/domain/Backend.ts"
 import { STATE_TABLE } from "../../src/domain/BackendState.ts"
-import { SourceError } from "../../src/routing/BackendSource.ts"
+import { sighted, type Sighting, SourceError } from "../../src/routing/BackendSource.ts"
 import { announces, requireTable } from "./demands.ts"
 import { make, type PostgresOptions } from "./PostgresClient.ts"
 import { sourceError } from "./postgresError.ts"
@@ -16,13 +16,15 @@ SELECT current_setting('server_version') AS version, current_user AS role,
 const count = (connection: PgConnection, table: string) =>
   Effect.map(connection.query(`SELECT count(*)::text AS rows FROM ${table}`), ({ rows }) => String(rows[0]?.["rows"]))
 
-const announcementLine = (shape: Shape, mayCreate: boolean): string => {
-  if (announces(shape)) return "changes are announced by triggers"
-  if (shape.standby) return "it is a standby: changes are found by polling, and nothing can register or drain here"
+const announcement = (shape: Shape, mayCreate: boolean): Sighting => {
+  if (announces(shape)) return sighted("ok", "changes are announced by triggers")
+  if (shape.standby) {
+    return sighted("warn", "it is a standby: changes are found by polling, and nothing can register or drain here")
+  }
   const isOwn = [shape.backends, shape.states].every((table) => table === undefined || table.kind === "r")
   return isOwn && mayCreate
-    ? "triggers that announce changes are missing; a start tries to make them, and polls when it can't"
-    : "triggers that announce changes are missing and can't be made: changes are found by polling"
+    ? sighted("ok", "triggers that announce changes are missing; a start tries to make them, and polls when it can't")
+    : sighted("warn", "triggers that announce changes are missing and can't be made: changes are found by polling")
 }
 
 /**
@@ -30,7 +32,7 @@ const announcementLine = (shape: Shape, mayCreate: boolean): string => {
  * nothing. Fails when the proxy could not run with it: it is not there, lets nobody in, or lacks the table and the right to
  * make it.
  */
-export const probe = (options: PostgresOptions): Effect.Effect<ReadonlyArray<string>, SourceError> =>
+export const probe = (options: PostgresOptions): Effect.Effect<ReadonlyArray<Sighting>, SourceError> =>
   Effect.gen(function* () {
     const { connect, target } = yield* make({ ...options, minConnections: 0 }).pipe(
       Effect.mapError(
@@ -50,34 +52,42 @@ const look = Effect.fnUntraced(function* (connection: PgConnection, target: stri
   const server = (yield* connection.query(SERVER)).rows[0] ?? {}
   const mayCreate = server["may_create"] === true
   const tls = server["tls"] === true ? "with" : "without"
-  const lines = [`PostgreSQL ${server["version"]} at ${target} answers, ${tls} TLS, as role ${server["role"]}`]
+  const found = [
+    sighted("ok", `PostgreSQL ${server["version"]} at ${target} answers, ${tls} TLS, as role ${server["role"]}`)
+  ]
 
   const shape = yield* readShape(connection)
   const { backends, states } = shape
   if (backends === undefined && mayCreate && !shape.standby) {
-    return [...lines, "it has no table named backends; the first start makes it"]
+    return [...found, sighted("warn", "it has no table named backends; the first start makes it")]
   }
   const lacking = requireTable(target, shape, "no right to create one")
   if (lacking !== undefined || backends === undefined) return lacking ?? []
 
   const missing = backendColumns.filter((column) => !backends.columns.has(column))
   const lacks = missing.length === 0 ? "" : `, without ${missing.join(", ")}`
-  lines.push(`table backends has ${yield* count(connection, "backends")} rows${lacks}`)
+  found.push(sighted("ok", `table backends has ${yield* count(connection, "backends")} rows${lacks}`))
   if (states?.readable === true) {
-    lines.push(`table ${STATE_TABLE} has ${yield* count(connection, STATE_TABLE)} rows`)
+    found.push(sighted("ok", `table ${STATE_TABLE} has ${yield* count(connection, STATE_TABLE)} rows`))
   } else {
     const made = states === undefined && mayCreate && !shape.standby
-    lines.push(
+    found.push(
       made
-        ? `table ${STATE_TABLE} is missing; a start makes it`
-        : `table ${STATE_TABLE} can't be read, so nothing can register or drain`
+        ? sighted("ok", `table ${STATE_TABLE} is missing; a start makes it`)
+        : sighted("warn", `table ${STATE_TABLE} can't be read, so nothing can register or drain`)
     )
   }
-  lines.push(announcementLine(shape, mayCreate))
+  found.push(announcement(shape, mayCreate))
   if (!shape.standby) {
     const writable = backends.writable && states?.writable !== false
-    lines.push(writable ? "backends can register and drain" : "this role may not write: nothing can register or drain")
+    found.push(
+      writable
+        ? sighted("ok", "backends can register and drain")
+        : sighted("warn", "this role may not write: nothing can register or drain")
+    )
   }
-  if (shape.encoding !== "UTF8") lines.push(`its encoding is ${shape.encoding}: text that is no UTF-8 can't be read`)
-  return lines
+  if (shape.encoding !== "UTF8") {
+    found.push(sighted("warn", `its encoding is ${shape.encoding}: text that is no UTF-8 can't be read`))
+  }
+  return found
 })

@@ -15,6 +15,15 @@ export class SourceError extends Data.TaggedError("SourceError")<{
   }
 }
 
+/** One thing that a look at a source, before it is relied on, has found. */
+export interface Sighting {
+  /** `warn`: it will do, with less. */
+  readonly level: "ok" | "warn"
+  readonly text: string
+}
+
+export const sighted = (level: Sighting["level"], text: string): Sighting => ({ level, text })
+
 /** What a source tells about its table. */
 export type SourceEvent =
   /** All rows, as they are now. */

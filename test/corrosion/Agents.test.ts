@@ -6,6 +6,9 @@ import { BackendStore, type StoreChange } from "../../src/backends/BackendStore.
 import { decodeBackend } from "../../src/domain/Backend.ts"
 import { type ClusterAgent, fakes, real } from "./agents.ts"
 import { atAgent, follow, optionsFor, put, remove, summary, type TestAgent, write } from "./rig.ts"
+import { sightings } from "../support/sightings.ts"
+
+const said = (options: Parameters<typeof probe>[0]) => sightings(probe(options))
 
 const sourceAt = (agent: TestAgent) => follow(optionsFor(agent))
 
@@ -65,11 +68,11 @@ for (const { missing, name, start } of [fakes, real]) {
         Effect.gen(function* () {
           const agent = yield* one
           yield* write(agent, put("a"))
-          assert.deepStrictEqual(yield* probe(optionsFor(agent)), [
-            `the agent at ${agent.url} answers, without a token`,
-            "table backends: 1 rows",
-            "table edgeproxy_backend_state: 0 rows",
-            "table backends can be subscribed to"
+          assert.deepStrictEqual(yield* said(optionsFor(agent)), [
+            `ok the agent at ${agent.url} answers, without a token`,
+            "ok table backends: 1 rows",
+            "ok table edgeproxy_backend_state: 0 rows",
+            "ok table backends can be subscribed to"
           ])
         })
       )

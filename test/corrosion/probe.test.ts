@@ -3,17 +3,20 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import { probe } from "../../layers/corrosion/probe.ts"
 import { drain, fake, optionsFor, put, schema, write } from "./rig.ts"
+import { sightings } from "../support/sightings.ts"
+
+const said = (options: Parameters<typeof probe>[0]) => sightings(probe(options))
 
 describe("a look at an agent before anything depends on it", () => {
   it.live("tells what is there", () =>
     Effect.gen(function* () {
       const agent = yield* fake({ token: "open sesame" })
       const options = optionsFor(agent, { token: Redacted.make("open sesame") })
-      assert.deepStrictEqual(yield* probe(options), [
-        `the agent at ${agent.url} answers, and takes the token`,
-        "table backends: 0 rows",
-        "table edgeproxy_backend_state: 0 rows",
-        "table backends can be subscribed to"
+      assert.deepStrictEqual(yield* said(options), [
+        `ok the agent at ${agent.url} answers, and takes the token`,
+        "ok table backends: 0 rows",
+        "ok table edgeproxy_backend_state: 0 rows",
+        "ok table backends can be subscribed to"
       ])
     })
   )
@@ -23,9 +26,9 @@ describe("a look at an agent before anything depends on it", () => {
       const [withoutIt = ""] = schema.replace(/ +country .*\n/, "").split("CREATE TABLE IF NOT EXISTS edgeproxy")
       const agent = yield* fake({ schema: withoutIt })
       yield* write(agent, ["INSERT INTO backends (id) VALUES ('a'), ('b')", []])
-      const lines = yield* probe(optionsFor(agent))
-      assert.include(lines, "table backends: 2 rows, without the optional country")
-      assert.match(lines[2] ?? "", /^table edgeproxy_backend_state can't be read, .*no such table/)
+      const lines = yield* said(optionsFor(agent))
+      assert.include(lines, "ok table backends: 2 rows, without the optional country")
+      assert.match(lines[2] ?? "", /^warn table edgeproxy_backend_state can't be read, .*no such table/)
     })
   )
 
@@ -33,7 +36,7 @@ describe("a look at an agent before anything depends on it", () => {
     Effect.gen(function* () {
       const agent = yield* fake({ schema: "" })
       yield* write(agent, ["CREATE TABLE backends (id TEXT PRIMARY KEY, region TEXT, wg_ip TEXT, port INTEGER)", []])
-      const lines = yield* probe(optionsFor(agent))
+      const lines = yield* said(optionsFor(agent))
       assert.match(lines.at(-1) ?? "", /can't be subscribed to; it is read every 30000 ms: .*table not found in schema/)
     })
   )
@@ -42,21 +45,21 @@ describe("a look at an agent before anything depends on it", () => {
     Effect.gen(function* () {
       const agent = yield* fake()
       yield* write(agent, put("a"), drain("a"))
-      assert.strictEqual((yield* probe(optionsFor(agent, { mode: "poll" }))).length, 3)
+      assert.strictEqual((yield* said(optionsFor(agent, { mode: "poll" }))).length, 3)
       assert.isEmpty(agent.subscriptions())
     })
   )
 
   it.live("fails where the proxy could not run", () =>
     Effect.gen(function* () {
-      const closed = yield* Effect.flip(probe(optionsFor({ url: "http://127.0.0.1:1" })))
+      const closed = yield* Effect.flip(said(optionsFor({ url: "http://127.0.0.1:1" })))
       assert.deepStrictEqual([closed.reason, closed.detail], ["unreachable", "ECONNREFUSED"])
       const agent = yield* fake({ token: "open sesame" })
-      const denied = yield* Effect.flip(probe(optionsFor(agent, { token: Redacted.make("hunter2") })))
+      const denied = yield* Effect.flip(said(optionsFor(agent, { token: Redacted.make("hunter2") })))
       assert.strictEqual(denied.reason, "unreadable")
       assert.notInclude(denied.message, "hunter2")
       const empty = yield* fake({ schema: "" })
-      const without = yield* Effect.flip(probe(optionsFor(empty)))
+      const without = yield* Effect.flip(said(optionsFor(empty)))
       assert.strictEqual(without.reason, "schema")
       assert.include(without.message, "no such table: backends")
     })

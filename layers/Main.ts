@@ -9,8 +9,8 @@ import { RoutingTable } from "../src/routing/RoutingTable.ts"
 import { TableSnapshotStore } from "../src/routing/TableSnapshotStore.ts"
 import { Upstreams } from "../src/routing/Upstreams.ts"
 import { Admission, connectionLimit } from "../src/traffic/Admission.ts"
-import { Connections } from "../src/traffic/Connections.ts"
 import { ClientAdmission } from "../src/traffic/ClientAdmission.ts"
+import { Connections } from "../src/traffic/Connections.ts"
 import { Shutdown } from "../src/traffic/Shutdown.ts"
 import { Traffic } from "../src/traffic/Traffic.ts"
 import { TrafficCounters } from "../src/traffic/TrafficCounters.ts"
@@ -19,8 +19,8 @@ import * as Logs from "./log/Logs.ts"
 import * as MaxMindGeo from "./maxmind/MaxMindGeo.ts"
 import * as SnapshotFile from "./snapshot/SnapshotFile.ts"
 import { addressPolicies } from "./addresses.ts"
-import { chooseDatabase } from "./sources.ts"
 import { clientRules } from "./clientRules.ts"
+import { chooseDatabase } from "./sources.ts"
 import { chooseTransport } from "./transport.ts"
 
 /** Begins in a fiber of its own, which the layer's scope owns; when it can't begin, neither can the process. */
@@ -75,7 +75,6 @@ export const Main = Layer.unwrap(
             gcIntervalMs: config.bindingGcIntervalMs,
             max: config.bindingMax
           })
-      Layer.provideMerge(circuits),
         )
       )
     )
@@ -143,10 +142,10 @@ export const Main = Layer.unwrap(
         transport.layer(limit),
         Connections.layer,
         Admission.layer(limit),
+        ClientAdmission.layer(clientRules(config)),
         Logs.accessLog(config.accessLog)
       ]),
       Layer.provide(Supervisor.layer)
     )
   })
 )
-        ClientAdmission.layer(clientRules(config)),

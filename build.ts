@@ -5,10 +5,10 @@ import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
 
 /**
- * Bundles the program into `dist`: one start file, the code it loads, the mock backend as a program of its own, and beside
+ * Bundles the program into `dist`, or the directory it is given: one start file, the code it loads, the mock backend as a program of its own, and beside
  * them the embedded GeoIP database with its licence and the addon of the splice engine. Nothing else is needed at run time.
  */
-const place = "dist"
+const [place = "dist"] = process.argv.slice(2)
 const out = `${place}.${process.pid}`
 await mkdir(out)
 

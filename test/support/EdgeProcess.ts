@@ -12,7 +12,9 @@ import type { Endpoint } from "../../src/traffic/Transport.ts"
 import * as Watch from "./Watch.ts"
 
 const node = fileURLToPath(new URL("../../node_modules/.bin/node", import.meta.url))
-export const bundle = fileURLToPath(new URL("../../dist/edgeproxy.js", import.meta.url))
+/** Where the bundle is that this run of tests has built. */
+export const bundleDirectory = process.env["TEST_BUNDLE"] ?? fileURLToPath(new URL("../../dist", import.meta.url))
+export const bundle = join(bundleDirectory, "edgeproxy.js")
 
 /** One line of the diagnostic log. */
 export interface LogLine {

@@ -4,6 +4,7 @@ import * as Layer from "effect/Layer"
 import { Supervisor } from "../src/actor/Supervisor.ts"
 import { EdgeConfig } from "../src/config/EdgeConfig.ts"
 import { Bindings } from "../src/routing/Bindings.ts"
+import { Circuits } from "../src/routing/Circuits.ts"
 import { Router } from "../src/routing/Router.ts"
 import { RoutingTable } from "../src/routing/RoutingTable.ts"
 import { TableSnapshotStore } from "../src/routing/TableSnapshotStore.ts"
@@ -65,11 +66,20 @@ export const Main = Layer.unwrap(
       bindingMaxConnections: config.bindingMaxConnections
     })
 
+    const circuits = config.circuitBreakerEnabled
+      ? Circuits.layer({
+          failureThreshold: config.circuitFailureThreshold,
+          successThreshold: config.circuitSuccessThreshold,
+          timeoutMs: config.circuitTimeoutMs
+        })
+      : Circuits.layerOff
+
     const routing = Layer.mergeAll(table, router).pipe(
+      Layer.provideMerge(circuits),
       Layer.provideMerge(
         Layer.mergeAll(
           database,
-          Upstreams.layer({ spillAt: config.spillAt }),
+          Upstreams.layer({ spillAt: config.spillAt, panicThreshold: config.healthPanicThreshold }),
           Bindings.layer({
             ttlMs: config.bindingTtlMs,
             gcIntervalMs: config.bindingGcIntervalMs,

@@ -21,6 +21,9 @@ export const backendJson = (view: BackendView, now: number): typeof Backend.Type
   registered_secs: secondsSince(view.registeredAt, now),
   source: view.source,
   state: view.state,
+  circuit: view.circuit,
+  check_error: view.checkError ?? null,
+  share: view.share,
   owner: view.owner ?? null
 })
 

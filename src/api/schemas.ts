@@ -27,7 +27,18 @@ export const Registration = Schema.Struct({
 export const Registered = <const M extends string>(message: M) =>
   Schema.Struct({ id: Schema.String, registered: Schema.Literal(true), message: Schema.Literal(message) })
 
-export const stateNames = ["active", "standby", "draining", "unhealthy", "expired"] as const
+export const stateNames = [
+  "active",
+  "standby",
+  "draining",
+  "unhealthy",
+  "expired",
+  "down",
+  "circuit-open",
+  "circuit-half-open"
+] as const
+
+const circuitNames = ["closed", "open", "half-open"] as const
 
 export const Backend = Schema.Struct({
   id: Schema.String,
@@ -45,6 +56,9 @@ export const Backend = Schema.Struct({
   registered_secs: Schema.NullOr(Schema.Int).annotate({ description: "since it registered" }),
   source: Schema.Literals(["api", "table"]).annotate({ description: "api: it registered; table: written by hand" }),
   state: Schema.Literals(stateNames),
+  circuit: Schema.NullOr(Schema.Literals(circuitNames)),
+  check_error: Schema.NullOr(Schema.String).annotate({ description: "why the last health check failed" }),
+  share: Schema.NullOr(Schema.Finite).annotate({ description: "of its weight that counts; below 1 in a slow start" }),
   owner: Schema.NullOr(Schema.String).annotate({ description: "the POP that decides on its expiry" })
 })
 
@@ -133,7 +147,18 @@ const readiness = <const R extends boolean>(ready: R) =>
 export const Ready = readiness(true)
 export const NotReady = readiness(false)
 
-const outReason = Schema.Literals(["other-app", "removed", "unhealthy", "draining", "expired", "standby", "full"])
+const outReason = Schema.Literals([
+  "other-app",
+  "removed",
+  "unhealthy",
+  "draining",
+  "expired",
+  "standby",
+  "full",
+  "down",
+  "circuit-open",
+  "circuit-half-open"
+])
 const tier = Schema.Literals([0, 1, 2, 3])
 
 const bounded = <S extends Schema.Top>(shown: S) => Schema.Struct({ total: Schema.Int, shown: Schema.Array(shown) })
@@ -148,6 +173,7 @@ export const Explanation = Schema.Struct({
   }),
   app: Schema.NullOr(Schema.String),
   pop_region: Schema.String,
+  panic: Schema.Boolean,
   binding: Schema.NullOr(
     Schema.Struct({
       backend: Schema.NullOr(Schema.String),
@@ -175,7 +201,7 @@ export const Explanation = Schema.Struct({
       connections: Schema.Int,
       soft_limit: Schema.Int,
       hard_limit: Schema.Int,
-      weight: Schema.Int,
+      weight: Schema.Finite,
       load: Schema.NullOr(Schema.Finite),
       score: Schema.NullOr(Schema.Finite),
       spilled: Schema.Boolean,

@@ -1,4 +1,5 @@
 import type { Backend } from "../domain/Backend.ts"
+import { type Observed, unobserved } from "../routing/Upstream.ts"
 
 /** A backend for people and programs (D1). Times of the wall clock in milliseconds. */
 export interface BackendView {
@@ -21,21 +22,39 @@ export interface BackendView {
   /** The POP that decides on its expiry; of registered ones. */
   readonly owner: string | undefined
   readonly state: BackendStateName
+  readonly circuit: CircuitName
+  /** Why the last check failed. */
+  readonly checkError: string | undefined
+  /** Part of its weight that counts; below 1 while it starts slowly. */
+  readonly share: number
   readonly registeredAt: number | undefined
   /** As known here: to the millisecond at the owner, as last written elsewhere. */
   readonly lastHeartbeatAt: number | undefined
 }
 
-/** `standby`: weight 0, keeps its bound clients only. */
-export type BackendStateName = "active" | "standby" | "draining" | "unhealthy" | "expired"
+/** `standby`: weight 0, keeps its bound clients only. What the table says comes before what is seen here. */
+export type BackendStateName =
+  | "active"
+  | "standby"
+  | "draining"
+  | "unhealthy"
+  | "expired"
+  | "down"
+  | "circuit-open"
+  | "circuit-half-open"
 
-export const stateNameOf = (backend: Backend): BackendStateName =>
-  backend.draining
-    ? "draining"
-    : backend.expired
-      ? "expired"
-      : !backend.healthy
-        ? "unhealthy"
-        : backend.weight === 0
-          ? "standby"
-          : "active"
+export type CircuitName = "closed" | "open" | "half-open"
+
+const circuitNames = { Closed: "closed", Open: "open", HalfOpen: "half-open" } as const
+
+export const circuitNameOf = ({ circuit }: Observed): CircuitName => circuitNames[circuit._tag]
+
+export const stateNameOf = (backend: Backend, observed: Observed = unobserved): BackendStateName => {
+  if (backend.draining) return "draining"
+  if (backend.expired) return "expired"
+  if (!backend.healthy) return "unhealthy"
+  if (!observed.up) return "down"
+  const circuit = circuitNameOf(observed)
+  if (circuit !== "closed") return `circuit-${circuit}`
+  return backend.weight === 0 ? "standby" : "active"
+}

@@ -10,10 +10,10 @@ import { Supervisor } from "../actor/Supervisor.ts"
 import { type Backend, type BackendRow, decodeBackend, sameBackend } from "../domain/Backend.ts"
 import { type BackendState, REGISTERED } from "../domain/BackendState.ts"
 import { RoutingTable } from "../routing/RoutingTable.ts"
-import { connectionsOf } from "../routing/Upstream.ts"
+import { connectionsOf, unobserved } from "../routing/Upstream.ts"
 import { Upstreams } from "../routing/Upstreams.ts"
 import type { AddressPolicy } from "./addressPolicy.ts"
-import { type BackendView, stateNameOf } from "./BackendView.ts"
+import { type BackendView, circuitNameOf, stateNameOf } from "./BackendView.ts"
 import type { BackendStore, StoreChange, StoreError } from "./BackendStore.ts"
 import * as Ownership from "./Ownership.ts"
 import * as StoreWriter from "./StoreWriter.ts"
@@ -261,6 +261,7 @@ export const make = Effect.fnUntraced(
       const state = stateOf(backend.id)
       const times = ownership.times(backend.id)
       const upstream = upstreams.get(backend.id)
+      const observed = upstream?.observed ?? unobserved
       const registered = state?.source === REGISTERED
       return {
         id: backend.id,
@@ -276,7 +277,10 @@ export const make = Effect.fnUntraced(
         connections: upstream === undefined ? 0 : connectionsOf(upstream),
         source: registered ? "api" : "table",
         owner: registered ? (times === undefined ? state.owner : pop) : undefined,
-        state: stateNameOf(backend),
+        state: stateNameOf(backend, observed),
+        circuit: circuitNameOf(observed),
+        checkError: observed.checkError,
+        share: observed.share,
         registeredAt: registered ? times?.registeredAt || state.registeredAt || undefined : undefined,
         lastHeartbeatAt: registered ? times?.heardAt || state.heartbeatAt || undefined : undefined
       }

@@ -41,6 +41,9 @@ const shown = (backend: Backend, state: BackendState | undefined, now: number): 
     registered_secs: registered ? secondsSince(state.registeredAt, now) : null,
     source: registered ? "api" : "table",
     state: stateNameOf(backend),
+    circuit: null,
+    check_error: null,
+    share: null,
     owner: registered ? state.owner : null
   }
 }

@@ -23,6 +23,9 @@ const reasons: Readonly<Record<Out["reason"] | "binding-limit", string>> = {
   expired: "no heartbeats",
   standby: "weight 0: bound clients only",
   full: "at its hard limit",
+  down: "down by health checks",
+  "circuit-open": "its circuit is open",
+  "circuit-half-open": "its circuit is on trial, with all it may take",
   "binding-limit": "the binding carries all the connections it may"
 }
 
@@ -74,12 +77,13 @@ const cut = (list: { readonly total: number; readonly shown: ReadonlyArray<unkno
 
 /** D4 for people. */
 export const explanationText = (explanation: Explanation): string => {
-  const { app, binding, candidates, choice, client, out, pop_region } = explanation
+  const { app, binding, candidates, choice, client, out, panic, pop_region } = explanation
   const head = [
     clientText(client),
     `pop      ${printable(pop_region)}; ${app === null ? "backends of all apps" : `backends of app ${printable(app)}`}`,
     binding === null ? "binding  none" : bindingText(binding),
-    choiceText(choice)
+    choiceText(choice),
+    ...(panic ? ["panic    too few backends are up: checks and circuits are ignored"] : [])
   ]
   const parts = [head.join("\n")]
   if (candidates.total > 0) {

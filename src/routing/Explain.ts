@@ -90,13 +90,15 @@ export const make = Effect.fnUntraced(function* (options: ExplainOptions) {
     const place = geo.resolve(client)
     const request: RouteRequest = { client, geo: place, app, tried: [] }
     // The router remembers apps for good, so it is not asked about one that nobody has.
-    const known = upstreams.pool(app) !== undefined
+    const pool = upstreams.pool(app)
+    const known = pool !== undefined
+    const panic = known && pool.panic
     const { found, result } = known ? rehearse(request) : { found: undefined, result: "no-backend" as const }
     const hit = typeof result !== "string" && result.affinity === "hit"
 
     const bindingOf = (bound: NonNullable<typeof found>): ExplainedBinding => {
       const upstream = upstreams.bySeq(bound.backend)
-      const barrier = upstream === undefined ? "removed" : barrierOf(upstream, app)
+      const barrier = upstream === undefined ? "removed" : barrierOf(upstream, app, panic)
       return {
         backend: upstream?.backend.id ?? null,
         open_connections: bound.open,
@@ -112,7 +114,7 @@ export const make = Effect.fnUntraced(function* (options: ExplainOptions) {
     const own: Array<ExplainedOut> = []
     const others: Array<ExplainedOut> = []
     yield* forEachSliced(upstreams.all(), (upstream) => {
-      const reason = outReasonOf(upstream, app)
+      const reason = outReasonOf(upstream, app, panic)
       // The bound backend is a candidate even at weight 0.
       if (reason === undefined || (hit && upstream === result.lease.upstream)) return void open++
       closed++
@@ -129,6 +131,7 @@ export const make = Effect.fnUntraced(function* (options: ExplainOptions) {
       },
       app: app ?? null,
       pop_region: options.region,
+      panic,
       binding,
       choice:
         typeof result === "string"

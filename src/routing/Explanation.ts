@@ -1,6 +1,6 @@
 import { loadOf, scoreOf, type Tier } from "../domain/Score.ts"
 import type { Route } from "./Router.ts"
-import { connectionsOf, hasRoom, type Upstream } from "./Upstream.ts"
+import { belowLimit, connectionsOf, type Upstream } from "./Upstream.ts"
 
 /** Why a backend takes no new clients of an app now. */
 export type OutReason =
@@ -16,6 +16,12 @@ export type OutReason =
   | "standby"
   /** At its hard limit (R5). */
   | "full"
+  /** By active checks (H1). */
+  | "down"
+  /** It has failed too often in a row (H2). */
+  | "circuit-open"
+  /** It is on trial after that, with as many connections as a trial may have. */
+  | "circuit-half-open"
 
 /** A backend that could be chosen, the figures of R1, and when it would be tried. */
 export interface ExplainedCandidate {
@@ -31,6 +37,7 @@ export interface ExplainedCandidate {
   readonly soft_limit: number
   /** 0 for none. */
   readonly hard_limit: number
+  /** What counts of it now: less than the row's while the backend starts slowly. */
   readonly weight: number
   /** Null at weight 0, where only a binding leads. */
   readonly load: number | null
@@ -78,6 +85,8 @@ export interface Explanation {
   /** Null: the backends of all apps. */
   readonly app: string | null
   readonly pop_region: string
+  /** So few backends are up that checks and circuits are ignored (H3). */
+  readonly panic: boolean
   readonly binding: ExplainedBinding | null
   /** Where a connection would go now, or why it would be closed. */
   readonly choice:
@@ -88,20 +97,27 @@ export interface Explanation {
   readonly out: Bounded<ExplainedOut>
 }
 
+/** What is seen of a backend and speaks against it. */
+const doubtOf = ({ observed }: Upstream): OutReason | undefined => {
+  if (!observed.up) return "down"
+  if (observed.admits) return undefined
+  return observed.circuit._tag === "Open" ? "circuit-open" : "circuit-half-open"
+}
+
 /** Why no connection at all may go there; undefined when one may. */
-export const barrierOf = (upstream: Upstream, app: string | undefined): OutReason | undefined => {
+export const barrierOf = (upstream: Upstream, app: string | undefined, panic: boolean): OutReason | undefined => {
   const { backend } = upstream
   if (app !== undefined && backend.app !== app) return "other-app"
   if (!upstream.listed) return "removed"
   if (backend.draining) return "draining"
   if (backend.expired) return "expired"
   if (!backend.healthy) return "unhealthy"
-  return hasRoom(upstream) ? undefined : "full"
+  return (panic ? undefined : doubtOf(upstream)) ?? (belowLimit(upstream) ? undefined : "full")
 }
 
 /** Why no new client would go there; undefined for a candidate. */
-export const outReasonOf = (upstream: Upstream, app: string | undefined): OutReason | undefined =>
-  barrierOf(upstream, app) ?? (upstream.backend.weight > 0 ? undefined : "standby")
+export const outReasonOf = (upstream: Upstream, app: string | undefined, panic: boolean): OutReason | undefined =>
+  barrierOf(upstream, app, panic) ?? (upstream.backend.weight > 0 ? undefined : "standby")
 
 /** Infinity is no number of JSON. */
 const limitOf = (limit: number): number => (limit === Infinity ? 0 : limit)
@@ -112,7 +128,8 @@ export const candidateOf = (
 ): ExplainedCandidate => {
   const { backend } = upstream
   const connections = connectionsOf(upstream)
-  const load = loadOf(connections, backend.softLimit, backend.weight)
+  const weight = backend.weight * upstream.observed.share
+  const load = loadOf(connections, backend.softLimit, weight)
   const counts = Number.isFinite(load)
   return {
     rank: place.rank,
@@ -124,7 +141,7 @@ export const candidateOf = (
     connections,
     soft_limit: backend.softLimit,
     hard_limit: limitOf(backend.hardLimit),
-    weight: backend.weight,
+    weight,
     load: counts ? load : null,
     score: counts ? scoreOf(place.tier, load) : null,
     spilled: place.spillAt === "soft" && connections >= backend.softLimit,

@@ -8,9 +8,11 @@ import { type ClientGeo, type Tier, tierOf } from "../domain/Score.ts"
 import type { BindingRef } from "./BindingTable.ts"
 import { Bindings } from "./Bindings.ts"
 import type { ChoiceTree } from "./ChoiceTree.ts"
+import { Circuits, type HowEnded } from "./Circuits.ts"
 import { type Lease, reserve } from "./Lease.ts"
+import type { Pool } from "./Pool.ts"
 import { hasRoom, isEligible, type Upstream } from "./Upstream.ts"
-import { OVER_SOFT, type Pool, Upstreams } from "./Upstreams.ts"
+import { OUT, OVER_SOFT, Upstreams } from "./Upstreams.ts"
 
 /** What the choice depends on besides the state of the POP. */
 export interface RouteRequest {
@@ -57,19 +59,23 @@ export class Router extends Context.Service<
     readonly route: (request: RouteRequest) => Route | NoRoute
     /** The dial succeeded: the reservation is a live connection. */
     readonly commit: (request: RouteRequest, route: Route) => void
-    /** The dial failed: gives everything back; a binding that only this dial had made is forgotten. */
-    readonly fail: (route: Route) => void
-    /** The connection has ended. */
-    readonly end: (route: Route) => void
+    /**
+     * The dial failed: gives everything back; a binding that only this dial had made is forgotten. `blamed`: by the backend's
+     * fault (C1), which its circuit is told.
+     */
+    readonly fail: (route: Route, blamed?: boolean) => void
+    /** The connection has ended; how, if it had been bridged. */
+    readonly end: (route: Route, how?: HowEnded) => void
   }
 >()("edgeproxy/routing/Router") {
-  static readonly layer = (options: RouterOptions): Layer.Layer<Router, never, Bindings | Upstreams> =>
+  static readonly layer = (options: RouterOptions): Layer.Layer<Router, never, Bindings | Circuits | Upstreams> =>
     Layer.effect(Router, make(options))
 }
 
 export const make = Effect.fnUntraced(function* (options: RouterOptions) {
   const upstreams = yield* Upstreams
   const bindings = yield* Bindings
+  const circuits = yield* Circuits
   const apps = new Map<string | undefined, { readonly number: number; readonly hash: number }>()
 
   // The apps of the listeners: a few, and numbers for them make bindings small.
@@ -86,21 +92,23 @@ export const make = Effect.fnUntraced(function* (options: RouterOptions) {
     const { hash, number } = appOf(app)
     const binding = bindings.find(client.key, number)
     const bound = binding === undefined ? undefined : upstreams.bySeq(binding.backend)
-    const serves = bound !== undefined && fits(bound, app) && hasRoom(bound) && !tried.includes(bound)
+    const pool = upstreams.pool(app)
+    const panic = pool !== undefined && pool.panic
+    const own = bound !== undefined && fits(bound, app, panic)
+    const serves = own && hasRoom(bound, panic) && !tried.includes(bound)
     const full = serves && options.bindingMaxConnections > 0 && (binding?.open ?? 0) >= options.bindingMaxConnections
     if (serves && !full) {
       const tier = tierOf(bound.backend, geo, options.region)
-      const lease = reserve(upstreams, bound)
+      const lease = reserve(upstreams, circuits, bound)
       return { lease, binding: bindings.bind(client.key, number, bound.seq), late: false, tier, affinity: "hit" }
     }
 
-    const late = bound !== undefined && fits(bound, app) && tried.includes(bound)
-    const pool = upstreams.pool(app)
+    const late = own && tried.includes(bound)
     if (pool === undefined || pool.eligible === 0) return "no-backend"
     const chosen = withoutTried(tried, () => choose(pool, geo, options.region, affinityHash(client.key, hash)))
     if (chosen === undefined) return "no-capacity"
     return {
-      lease: reserve(upstreams, chosen),
+      lease: reserve(upstreams, circuits, chosen),
       binding: full || late ? undefined : bindings.bind(client.key, number, chosen.seq),
       late,
       tier: tierOf(chosen.backend, geo, options.region),
@@ -124,19 +132,19 @@ export const make = Effect.fnUntraced(function* (options: RouterOptions) {
       const { late, lease } = committed
       if (lease.commit() && late) committed.binding = bindings.bind(client.key, appOf(app).number, lease.upstream.seq)
     },
-    fail: ({ affinity, binding, lease }) => {
-      if (!lease.release() || binding === undefined) return
+    fail: ({ affinity, binding, lease }, blamed = false) => {
+      if (!lease.fail(blamed) || binding === undefined) return
       if (affinity === "hit") bindings.close(binding)
       else bindings.cancel(binding)
     },
-    end: ({ binding, lease }) => {
-      if (lease.release() && binding !== undefined) bindings.close(binding)
+    end: ({ binding, lease }, how) => {
+      if (lease.release(how) && binding !== undefined) bindings.close(binding)
     }
   })
 })
 
-const fits = (upstream: Upstream, app: string | undefined): boolean =>
-  isEligible(upstream) && (app === undefined || upstream.backend.app === app)
+const fits = (upstream: Upstream, app: string | undefined, panic: boolean): boolean =>
+  isEligible(upstream, panic) && (app === undefined || upstream.backend.app === app)
 
 /** The trees that can hold a candidate, nearest tier first (R2). */
 const tiersOf = (pool: Pool, geo: ClientGeo, popRegion: Region): ReadonlyArray<ChoiceTree<Upstream> | undefined> => [
@@ -149,11 +157,13 @@ const tiersOf = (pool: Pool, geo: ClientGeo, popRegion: Region): ReadonlyArray<C
 /**
  * The first tier with a candidate decides. Its tree may hold members of a nearer tier too, but those are all without room,
  * or that tier would have decided. With spilling at the soft limit a tier whose members have all reached it waits until the
- * others have as well (R6).
+ * others have as well (R6). Those that what is seen of them keeps out come last, and in a panic only (H3).
  */
 export const choose = (pool: Pool, geo: ClientGeo, popRegion: Region, hash: number): Upstream | undefined => {
   const tiers = tiersOf(pool, geo, popRegion)
   for (const tree of tiers) if (tree !== undefined && tree.lowest() < OVER_SOFT) return tree.choose(hash)
+  for (const tree of tiers) if (tree !== undefined && tree.lowest() < OUT) return tree.choose(hash)
+  if (!pool.panic) return undefined
   for (const tree of tiers) if (tree !== undefined && tree.lowest() < Infinity) return tree.choose(hash)
   return undefined
 }

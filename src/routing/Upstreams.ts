@@ -5,20 +5,38 @@ import { hashText } from "../domain/Hash.ts"
 import { loadOf } from "../domain/Score.ts"
 import { BIN } from "../observe/Tallies.ts"
 import * as BackendCounters from "./BackendCounters.ts"
-import * as ChoiceTree from "./ChoiceTree.ts"
-import { connectionsOf, hasRoom, takesNewClients, type Upstream } from "./Upstream.ts"
+import type * as ChoiceTree from "./ChoiceTree.ts"
+import * as Pool from "./Pool.ts"
+import {
+  belowLimit,
+  connectionsOf,
+  countAs,
+  isSound,
+  type Observed,
+  takesNewClients,
+  unobserved,
+  type Upstream
+} from "./Upstream.ts"
 
 /** Loads from here on are those of backends at their soft limit, when tiers spill there (R6). */
 export const OVER_SOFT = 100
 
-/** The candidates of one app, by how they can match a client. */
-export interface Pool {
-  readonly all: ChoiceTree.ChoiceTree<Upstream>
-  readonly byRegion: Map<string, ChoiceTree.ChoiceTree<Upstream>>
-  readonly byCountry: Map<string, ChoiceTree.ChoiceTree<Upstream>>
-  readonly members: Set<Upstream>
-  /** Members that may take new clients, whether or not they have room. */
-  eligible: number
+/** Loads from here on are those of backends that what is seen of them keeps out; only in a panic they are chosen (H3). */
+export const OUT = 1_000
+
+/** What has become of a backend or of a pool. Told once for each change, in the turn in which it happens. */
+export type Change =
+  /** By active checks. */
+  | { readonly _tag: "Check"; readonly upstream: Upstream; readonly up: boolean }
+  | { readonly _tag: "Circuit"; readonly upstream: Upstream; readonly to: Observed["circuit"]["_tag"] }
+  /** It takes new clients from now on, and did not before. */
+  | { readonly _tag: "Came"; readonly upstream: Upstream }
+  | { readonly _tag: "Panic"; readonly pool: Pool.Pool }
+
+export interface UpstreamsOptions {
+  readonly spillAt: "hard" | "soft"
+  /** Share of a pool that must be up, or what is seen of its members is ignored (H3). None up always is too few. */
+  readonly panicThreshold?: number
 }
 
 /**
@@ -33,7 +51,14 @@ export class Upstreams extends Context.Service<
     readonly get: (id: string) => Upstream | undefined
     readonly bySeq: (seq: number) => Upstream | undefined
     /** The candidates of an app; of all apps for `undefined` (R8). */
-    readonly pool: (app: string | undefined) => Pool | undefined
+    readonly pool: (app: string | undefined) => Pool.Pool | undefined
+    readonly pools: () => Iterable<Pool.Pool>
+    /** Takes note of what was seen of a backend: in force when it returns. */
+    readonly observe: (upstream: Upstream, seen: Partial<Observed>) => void
+    /** Calls whoever wants to know of changes; not to be thrown from. Ends with what it returns. */
+    readonly onChange: (listener: (change: Change) => void) => () => void
+    /** Grows with every change of the table and of what is seen, connections not counted. */
+    readonly version: () => number
     /** To be called after any change of an upstream's counts. */
     readonly refresh: (upstream: Upstream) => void
     /** Those in the table, and those that have left it while connections run on them. */
@@ -41,39 +66,43 @@ export class Upstreams extends Context.Service<
     readonly counters: BackendCounters.BackendCounters
   }
 >()("edgeproxy/routing/Upstreams") {
-  static readonly layer = (options: { readonly spillAt: "hard" | "soft" }): Layer.Layer<Upstreams> =>
+  static readonly layer = (options: UpstreamsOptions): Layer.Layer<Upstreams> =>
     Layer.sync(Upstreams, () => make(options))
 }
 
-const makeTree = (): ChoiceTree.ChoiceTree<Upstream> => ChoiceTree.make(({ salt }) => salt)
-
-const makePool = (): Pool => ({
-  all: makeTree(),
-  byRegion: new Map(),
-  byCountry: new Map(),
-  members: new Set(),
-  eligible: 0
-})
-
-export const make = (options: { readonly spillAt: "hard" | "soft" }): Upstreams["Service"] => {
+export const make = (options: UpstreamsOptions): Upstreams["Service"] => {
   const spillAtSoft = options.spillAt === "soft"
+  const panicThreshold = options.panicThreshold ?? 0
   let nextSeq = 1
+  let version = 0
   const byId = new Map<string, Upstream>()
   const bySeq = new Map<number, Upstream>()
-  const everyApp = makePool()
-  const byApp = new Map<string, Pool>()
+  const everyApp = Pool.make(undefined)
+  const byApp = new Map<string, Pool.Pool>()
   const counters = BackendCounters.make()
+  const listeners = new Set<(change: Change) => void>()
+
+  const tell = (change: Change): void => {
+    for (const listener of listeners) listener(change)
+  }
 
   const loadNow = (upstream: Upstream): number => {
-    if (!takesNewClients(upstream) || !hasRoom(upstream)) return Infinity
+    if (!takesNewClients(upstream) || !belowLimit(upstream)) return Infinity
     const { softLimit, weight } = upstream.backend
-    const load = loadOf(connectionsOf(upstream), softLimit, weight)
+    const load = loadOf(connectionsOf(upstream), softLimit, weight * upstream.observed.share)
     return spillAtSoft && connectionsOf(upstream) >= softLimit ? OVER_SOFT + load : load
   }
 
-  const refresh = (upstream: Upstream): void => {
+  const update = (upstream: Upstream): void => {
+    const { backend, observed, places } = upstream
     const load = loadNow(upstream)
-    for (const place of upstream.places) place.tree.update(place.member, load, upstream.backend.weight)
+    const out = !observed.admits || !isSound(upstream)
+    const weight = backend.weight * observed.share
+    for (const { member, pool, tree } of places) tree.update(member, out && !pool.panic ? OUT + load : load, weight)
+  }
+
+  const refresh = (upstream: Upstream): void => {
+    update(upstream)
     // Nothing refers to a record that has left the table and carries nothing.
     if (!upstream.listed && connectionsOf(upstream) === 0) forget(upstream)
   }
@@ -85,42 +114,68 @@ export const make = (options: { readonly spillAt: "hard" | "soft" }): Upstreams[
     upstream.row = BIN
   }
 
-  const poolsOf = (backend: Backend): ReadonlyArray<Pool> => {
+  const poolsOf = (backend: Backend): ReadonlyArray<Pool.Pool> => {
     let pool = byApp.get(backend.app)
-    if (pool === undefined) byApp.set(backend.app, (pool = makePool()))
+    if (pool === undefined) byApp.set(backend.app, (pool = Pool.make(backend.app)))
     return [everyApp, pool]
+  }
+
+  /** Panic or no panic (H3); the loads of all whom it concerns follow in the same turn. */
+  const judge = (pool: Pool.Pool): void => {
+    const panic = Pool.mustPanic(pool, panicThreshold)
+    if (pool.panic === panic) return
+    pool.panic = panic
+    for (const member of pool.members) if (!member.observed.admits || !isSound(member)) update(member)
+    tell({ _tag: "Panic", pool })
+  }
+
+  const recount = (upstream: Upstream, pools: ReadonlyArray<Pool.Pool>): void => {
+    const before = upstream.counted
+    const now = countAs(upstream)
+    if (before === now) return
+    upstream.counted = now
+    for (const pool of pools) {
+      Pool.recount(pool, before, now)
+      judge(pool)
+    }
+    if (now === "up") tell({ _tag: "Came", upstream })
   }
 
   const place = (upstream: Upstream): void => {
     const { backend } = upstream
-    const load = loadNow(upstream)
-    const add = (tree: ChoiceTree.ChoiceTree<Upstream>): void => {
-      upstream.places.push({ tree, member: tree.add(upstream, upstream.hash, load, backend.weight) })
-    }
-    for (const pool of poolsOf(backend)) {
+    const pools = poolsOf(backend)
+    for (const pool of pools) {
+      const add = (tree: ChoiceTree.ChoiceTree<Upstream>): void => {
+        upstream.places.push({ pool, tree, member: tree.add(upstream, upstream.hash, Infinity, 0) })
+      }
       pool.members.add(upstream)
-      if (takesNewClients(upstream)) pool.eligible++
       add(pool.all)
       add(treeOf(pool.byRegion, backend.region))
       if (backend.country !== undefined) add(treeOf(pool.byCountry, backend.country))
     }
+    update(upstream)
+    recount(upstream, pools)
   }
 
   const unplace = (upstream: Upstream): void => {
     const { backend } = upstream
     for (const { member, tree } of upstream.places) tree.remove(member)
     upstream.places = []
+    const before = upstream.counted
+    upstream.counted = "not"
     for (const pool of poolsOf(backend)) {
       pool.members.delete(upstream)
-      if (takesNewClients(upstream)) pool.eligible--
+      Pool.recount(pool, before, "not")
       dropEmpty(pool.byRegion, backend.region)
       if (backend.country !== undefined) dropEmpty(pool.byCountry, backend.country)
+      judge(pool)
     }
     if (byApp.get(backend.app)?.members.size === 0) byApp.delete(backend.app)
   }
 
   return {
     put: (backend) => {
+      version++
       const known = byId.get(backend.id)
       if (known === undefined) {
         const seq = nextSeq++
@@ -128,19 +183,31 @@ export const make = (options: { readonly spillAt: "hard" | "soft" }): Upstreams[
         // In front, since two texts of one hash have one hash with the same ending too.
         const salt = hashText(`#${backend.id}`)
         const row = counters.allocate()
-        const upstream: Upstream = { seq, hash, salt, backend, listed: true, live: 0, reserved: 0, row, places: [] }
+        const upstream: Upstream = {
+          seq,
+          hash,
+          salt,
+          backend,
+          listed: true,
+          live: 0,
+          reserved: 0,
+          observed: unobserved,
+          counted: "not",
+          row,
+          places: []
+        }
         byId.set(backend.id, upstream)
         bySeq.set(seq, upstream)
         place(upstream)
         return
       }
+      // What was seen was seen of another server, or long ago.
+      if (!known.listed || !sameServer(known.backend, backend)) known.observed = unobserved
       // Most changes leave it where it is: weights, limits, health, address.
       if (known.listed && samePlaces(known.backend, backend)) {
-        const counted = takesNewClients(known)
         known.backend = backend
-        const counts = takesNewClients(known)
-        if (counted !== counts) for (const pool of poolsOf(backend)) pool.eligible += counts ? 1 : -1
-        return refresh(known)
+        update(known)
+        return recount(known, poolsOf(backend))
       }
       if (known.listed) unplace(known)
       known.backend = backend
@@ -150,6 +217,7 @@ export const make = (options: { readonly spillAt: "hard" | "soft" }): Upstreams[
     drop: (id) => {
       const upstream = byId.get(id)
       if (upstream === undefined || !upstream.listed) return
+      version++
       unplace(upstream)
       upstream.listed = false
       if (connectionsOf(upstream) === 0) forget(upstream)
@@ -160,6 +228,27 @@ export const make = (options: { readonly spillAt: "hard" | "soft" }): Upstreams[
     },
     bySeq: (seq) => bySeq.get(seq),
     pool: (app) => (app === undefined ? everyApp : byApp.get(app)),
+    pools: function* () {
+      yield everyApp
+      yield* byApp.values()
+    },
+    observe: (upstream, seen) => {
+      // Late news of one that has left the table.
+      if (!upstream.listed) return
+      const before = upstream.observed
+      const now = { ...before, ...seen }
+      upstream.observed = now
+      version++
+      update(upstream)
+      if (before.up !== now.up) tell({ _tag: "Check", upstream, up: now.up })
+      if (before.circuit._tag !== now.circuit._tag) tell({ _tag: "Circuit", upstream, to: now.circuit._tag })
+      recount(upstream, poolsOf(upstream.backend))
+    },
+    onChange: (listener) => {
+      listeners.add(listener)
+      return () => void listeners.delete(listener)
+    },
+    version: () => version,
     refresh,
     all: () => byId.values(),
     counters
@@ -169,10 +258,12 @@ export const make = (options: { readonly spillAt: "hard" | "soft" }): Upstreams[
 const samePlaces = (a: Backend, b: Backend): boolean =>
   a.app === b.app && a.region === b.region && a.country === b.country
 
+const sameServer = (a: Backend, b: Backend): boolean => a.address === b.address && a.port === b.port
+
 const treeOf = (trees: Map<string, ChoiceTree.ChoiceTree<Upstream>>, key: string): ChoiceTree.ChoiceTree<Upstream> => {
   const known = trees.get(key)
   if (known !== undefined) return known
-  const tree = makeTree()
+  const tree = Pool.makeTree()
   trees.set(key, tree)
   return tree
 }

@@ -8,7 +8,19 @@ import { RoutingTable } from "./RoutingTable.ts"
 import { isEligible, type Upstream } from "./Upstream.ts"
 import { Upstreams } from "./Upstreams.ts"
 
-const up = gauge("edgeproxy_backend_up", "1 if the backend may take connections, 0 if not.")
+const up = gauge(
+  "edgeproxy_backend_up",
+  "1 if the backend may take connections: by its row, by checks, and its circuit is not open."
+)
+const circuitState = gauge("edgeproxy_circuit_state", "0: closed, 1: open, 2: half-open.")
+const panic = gauge(
+  "edgeproxy_pool_panic",
+  "1 while so few backends of the app are up that checks and circuits are ignored. The app * is all of them."
+)
+const share = gauge(
+  "edgeproxy_backend_slow_start_share",
+  "Part of its weight that counts while the backend starts slowly."
+)
 const connectionsActive = gauge(
   "edgeproxy_backend_connections_active",
   "Connections the backend carries now, those being dialled not counted."
@@ -42,6 +54,8 @@ const bindings = gauge(
 )
 const evictions = counter("edgeproxy_binding_evictions_total", "Bindings that went before their time, to make room.")
 
+const circuitStates = { Closed: 0, Open: 1, HalfOpen: 2 } as const
+
 type State = "up" | "weight-zero" | "draining" | "expired" | "down" | "gone"
 
 const stateOf = (upstream: Upstream): State => {
@@ -64,7 +78,9 @@ export const routingMetrics = Effect.gen(function* () {
     const { backend } = upstream
     const labels: Labels = { backend: backend.id, app: backend.app, region: backend.region }
     const totals = upstreams.counters.totals(upstream.row)
-    sink.sample(up, labels, isEligible(upstream) ? 1 : 0)
+    sink.sample(up, labels, isEligible(upstream, false) ? 1 : 0)
+    sink.sample(circuitState, labels, circuitStates[upstream.observed.circuit._tag])
+    if (upstream.observed.share < 1) sink.sample(share, labels, upstream.observed.share)
     sink.sample(connectionsActive, labels, upstream.live)
     sink.sample(connections, labels, totals.connections)
     sink.sample(errors, labels, totals.errors)
@@ -87,6 +103,7 @@ export const routingMetrics = Effect.gen(function* () {
       states[stateOf(upstream)]++
       collectBackend(sink, upstream)
     })
+    for (const pool of upstreams.pools()) sink.sample(panic, { app: pool.app ?? "*" }, pool.panic ? 1 : 0)
     const { ageMs, held, lost, quarantined, version } = table.status()
     for (const [state, count] of Object.entries({ ...states, quarantined }))
       sink.sample(tableBackends, { state }, count)

@@ -79,7 +79,7 @@ export const make = Effect.fnUntraced(function* (options: ConnectionOptions) {
       }
       failure = result
       counters.dialFailed(route.lease.upstream, failure)
-      router.fail(route)
+      router.fail(route, failure.source === "backend")
       if (failure.source === "client") return
       if (exhausted.has(failure.reason)) return transport.abort(record.id, "rst", dialTermination(failure))
       record.tried = [...record.tried, route.lease.upstream]

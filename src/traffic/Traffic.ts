@@ -161,7 +161,7 @@ export const make = Effect.fnUntraced(
       record.ended = true
       const durationMs = now() - record.acceptedAt
       counters.ended(record, ended, durationMs)
-      if (record.route !== undefined) router.end(record.route)
+      if (record.route !== undefined) router.end(record.route, ended.phase === "relay" ? ended : undefined)
       admission.leave()
       clients.leave(record.client.key)
       log.write(accessEntry(record, ended, contextOf(durationMs)))
@@ -173,7 +173,7 @@ export const make = Effect.fnUntraced(
       if (record?.route === undefined) return
       const { upstream } = record.route.lease
       counters.dialFailed(upstream, error)
-      router.fail(record.route)
+      router.fail(record.route, error.source === "backend")
       record.tried = [...record.tried, upstream]
       record.connectUs = undefined
       start(record, error)

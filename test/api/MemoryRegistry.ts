@@ -31,6 +31,9 @@ export const viewOf = (fields: Partial<BackendView> & { readonly id: string }): 
   source: "api",
   owner: "gru1",
   state: "active",
+  circuit: "closed",
+  checkError: undefined,
+  share: 1,
   registeredAt: 0,
   lastHeartbeatAt: 0,
   ...fields

@@ -81,6 +81,9 @@ describe("discovery (D1)", () => {
             registered_secs: 61,
             source: "api",
             state: "active",
+            circuit: "closed",
+            check_error: null,
+            share: 1,
             owner: "gru1"
           },
           {
@@ -99,6 +102,9 @@ describe("discovery (D1)", () => {
             registered_secs: null,
             source: "table",
             state: "active",
+            circuit: "closed",
+            check_error: null,
+            share: 1,
             owner: null
           }
         ],

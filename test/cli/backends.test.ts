@@ -24,6 +24,9 @@ const entry = (fields: Partial<Exclude<BackendEntry, { readonly state: "quaranti
   registered_secs: null,
   source: "table",
   state: "active",
+  circuit: null,
+  check_error: null,
+  share: null,
   owner: null,
   ...fields
 })

@@ -28,6 +28,7 @@ const explanation: Explanation = {
   client: { address: "2001:db8::7", key: "2001:db8::/64", country: "BR", region: "sa" },
   app: "shop",
   pop_region: "eu",
+  panic: false,
   binding: { backend: "n9", open_connections: 0, seconds_left: 41.2, unused: "draining" },
   choice: { backend: "n1", tier: 0, affinity: "rebound" },
   candidates: { total: 7, shown: [candidate({}), candidate({ rank: 2, id: "n2", tier: 3, score: null, load: null })] },

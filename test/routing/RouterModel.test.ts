@@ -4,6 +4,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
 import type { Backend } from "../../src/domain/Backend.ts"
+import * as Circuit from "../../src/domain/Circuit.ts"
 import { type Route, Router } from "../../src/routing/Router.ts"
 import { connectionsOf, type Upstream } from "../../src/routing/Upstream.ts"
 import { Upstreams } from "../../src/routing/Upstreams.ts"
@@ -14,12 +15,15 @@ import { routing } from "../support/routing.ts"
 
 const BACKENDS = 8
 const TTL_MS = 1_000
+const circuit: Circuit.CircuitOptions = { failureThreshold: 2, successThreshold: 2, timeoutMs: 700 }
+/** Time goes in steps of as many milliseconds. */
+const TICK_MS = 50
 
 /** Where client 0, 1, 2 ... is. */
 const homes = [undefined, "BR", "BR", "DE", "US", "JP"]
 
 interface Step {
-  readonly kind: "route" | "commit" | "end" | "fail" | "put" | "drop" | "wait"
+  readonly kind: "route" | "commit" | "end" | "fail" | "put" | "drop" | "wait" | "check"
   readonly pick: number
   readonly app: string | undefined
   readonly backend: Omit<Backend, "id">
@@ -38,6 +42,9 @@ const steps: Arbitrary.Arbitrary<ReadonlyArray<Step>> = Arbitrary.array(
       "route",
       "put",
       "drop",
+      "wait",
+      "fail",
+      "check",
       "wait"
     ]),
     pick: Arbitrary.schema(between(0, 1_000)),
@@ -65,8 +72,11 @@ interface Running {
   readonly tried: ReadonlyArray<Upstream>
   readonly route: Route
   readonly upstream: RouterModel.ModelUpstream
+  readonly trial: RouterModel.ModelTrial
   readonly binding: RouterModel.ModelBinding | undefined
 }
+
+const oneByOne = ["client", "backend", "proxy"] as const
 
 const take = <A>(list: Array<A>, pick: number): A | undefined => list.splice(pick % Math.max(1, list.length), 1)[0]
 
@@ -94,30 +104,62 @@ const play = Effect.fnUntraced(function* (model: ReturnType<typeof RouterModel.m
     const { affinity, lease, tier } = route
     assert.include(allowed, `${lease.upstream.backend.id} ${tier} ${affinity}`)
     assert.isAtMost(connectionsOf(lease.upstream), lease.upstream.backend.hardLimit, "R5")
-    const upstream = model.reserve(lease.upstream.backend.id)
+    const { trial, upstream } = model.reserve(lease.upstream.backend.id)
     const binding = route.binding === undefined ? undefined : model.bind(inModel, upstream, now())
-    running.push({ client, inModel, tried, route, upstream, binding })
+    running.push({ client, inModel, tried, route, upstream, trial, binding })
   }
 
-  const end = ({ binding, inModel, route, upstream }: Running, how: "end" | "fail"): void => {
-    router[how](route)
+  const commit = ({ route, trial }: Running): void => {
+    if (route.lease.commit()) trial.connectedAt = now()
+  }
+
+  /** `pick` says who is to blame for a failed dial, or who has ended the connection and after how many bytes. */
+  const end = ({ binding, inModel, route, trial, upstream }: Running, how: "end" | "fail", pick: number): void => {
+    const blamed = pick % 4 !== 0
+    const ended = { by: oneByOne[pick % 3] ?? "client", bytesOut: pick % 2 }
+    if (how === "fail") router.fail(route, blamed)
+    else router.end(route, ended)
     // Whoever gives it back again, or makes it live too late, changes nothing.
-    router.end(route)
-    router.fail(route)
+    router.end(route, { by: "backend", bytesOut: 0 })
+    router.fail(route, true)
     route.lease.commit()
     assert.isFalse(route.lease.release())
+    const livedMs = trial.connectedAt === undefined ? 0 : now() - trial.connectedAt
+    const verdict = Circuit.verdictOf(ended.by, ended.bytesOut, livedMs)
+    model.tell(upstream, trial, how === "fail" ? (blamed ? "failed" : "neutral") : verdict, now())
     model.release(upstream)
     if (binding === undefined) return
     model.close(binding, now())
     if (how === "fail" && route.affinity !== "hit") model.forget(inModel, binding)
   }
 
+  const wait = Effect.fnUntraced(function* (ticks: number) {
+    for (let tick = 0; tick < ticks; tick++) {
+      yield* TestClock.adjust(TICK_MS)
+      model.turn(now())
+      for (const { trial, upstream } of running) {
+        const livedMs = trial.connectedAt === undefined ? 0 : now() - trial.connectedAt
+        if (trial.watched && livedMs >= Circuit.PROVEN_MS) model.tell(upstream, trial, "succeeded", now())
+      }
+    }
+  })
+
+  const see = (id: string, up: boolean): void => {
+    const [known, upstream] = [model.upstreams.get(id), upstreams.get(id)]
+    if (known === undefined || upstream === undefined) return
+    known.up = up
+    upstreams.observe(upstream, { up })
+  }
+
   const check = (): void => {
+    for (const app of [undefined, "a", "b"]) assert.strictEqual(upstreams.pool(app)?.panic ?? false, model.panics(app))
     for (let index = 0; index < BACKENDS; index++) {
       const known = model.upstreams.get(`b${index}`)
       const upstream = upstreams.get(`b${index}`)
       assert.strictEqual(upstream !== undefined, known?.listed === true)
-      if (upstream !== undefined) assert.strictEqual(connectionsOf(upstream), known?.connections)
+      if (upstream === undefined || known === undefined) continue
+      assert.strictEqual(connectionsOf(upstream), known.connections)
+      assert.deepStrictEqual([upstream.observed.up, upstream.observed.circuit], [known.up, known.circuit])
     }
     assert.strictEqual(Array.from(upstreams.all()).length, model.upstreams.size)
   }
@@ -127,19 +169,22 @@ const play = Effect.fnUntraced(function* (model: ReturnType<typeof RouterModel.m
     else if (kind === "drop") {
       upstreams.drop(`b${pick % BACKENDS}`)
       model.drop(`b${pick % BACKENDS}`)
-    } else if (kind === "wait") yield* TestClock.adjust(pick)
+    } else if (kind === "wait") yield* wait(pick % 21)
+    else if (kind === "check") see(`b${pick % BACKENDS}`, pick % 3 === 0)
     else if (kind === "route") route(pick % homes.length, app)
-    else if (kind === "commit") running[pick % Math.max(1, running.length)]?.route.lease.commit()
-    else {
+    else if (kind === "commit") {
+      const chosen = running[pick % Math.max(1, running.length)]
+      if (chosen !== undefined) commit(chosen)
+    } else {
       const chosen = take(running, pick)
       if (chosen === undefined) continue
-      end(chosen, kind)
+      end(chosen, kind, pick)
       if (kind === "fail") route(chosen.client, chosen.inModel.app, chosen)
     }
     check()
   }
 
-  for (const connection of running) end(connection, "end")
+  for (const connection of running) end(connection, "end", 0)
   for (const upstream of upstreams.all()) assert.strictEqual(connectionsOf(upstream), 0)
   for (let index = 0; index < BACKENDS; index++) upstreams.drop(`b${index}`)
   assert.deepStrictEqual(Array.from(upstreams.all()), [])
@@ -163,14 +208,22 @@ const start: ReadonlyArray<Step> = ["sa", "sa", "eu", "eu", "us", "ap"].map((reg
   })
 }))
 
-describe("R1, R2, R4, R5, R6, R8, A1, A2: the router against the rules as they read", () => {
+describe("R1, R2, R4, R5, R6, R8, A1, A2, H2, H3: the router against the rules as they read", () => {
   for (const spillAt of ["hard", "soft"] as const) {
     for (const bindingMaxConnections of [0, 2]) {
       it.effect.prop(
         `spilling at the ${spillAt} limit, ${bindingMaxConnections === 0 ? "no limit" : "A4 with a limit"} on a binding`,
         [steps],
         ([steps]) => {
-          const options = { region: "sa", spillAt, bindingMaxConnections, ttlMs: TTL_MS } as const
+          const panicThreshold = spillAt === "soft" ? 0.4 : 0
+          const options = {
+            region: "sa",
+            spillAt,
+            bindingMaxConnections,
+            ttlMs: TTL_MS,
+            circuit,
+            panicThreshold
+          } as const
           return play(RouterModel.make(options), [...start, ...steps]).pipe(
             Effect.provide(routing({ ...options, gcIntervalMs: 20_000 }))
           )

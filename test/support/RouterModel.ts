@@ -1,15 +1,27 @@
 import type { Backend } from "../../src/domain/Backend.ts"
+import * as Circuit from "../../src/domain/Circuit.ts"
 import type { Region } from "../../src/domain/Region.ts"
 import type { ClientGeo } from "../../src/domain/Score.ts"
 
 /**
- * R1, R2, R4 to R6, R8, A1, A2 and A4 as they read, without an index, a tree or a hash: every decision looks at every
+ * R1, R2, R4 to R6, R8, A1, A2, A4, H2 and H3 as they read, without an index, a tree or a hash: every decision looks at every
  * backend. It says which outcomes are right, not which of them the router takes.
  */
 export interface ModelUpstream {
   backend: Backend
   listed: boolean
   connections: number
+  /** By checks. */
+  up: boolean
+  circuit: Circuit.Circuit
+}
+
+/** A connection as the circuit of its backend sees it. */
+export interface ModelTrial {
+  readonly trial: number | undefined
+  readonly watched: boolean
+  connectedAt: number | undefined
+  told: boolean
 }
 
 export interface ModelBinding {
@@ -34,10 +46,13 @@ export interface ModelOptions {
   readonly spillAt: "hard" | "soft"
   readonly ttlMs: number
   readonly bindingMaxConnections: number
+  readonly circuit: Circuit.CircuitOptions
+  readonly panicThreshold: number
 }
 
-const eligible = ({ backend, listed }: ModelUpstream): boolean => listed && backend.healthy
-const hasRoom = ({ backend, connections }: ModelUpstream): boolean => connections < backend.hardLimit
+const wanted = ({ backend, listed }: ModelUpstream): boolean => listed && backend.healthy
+
+const unseen = { up: true, circuit: Circuit.closed }
 
 export const make = (options: ModelOptions) => {
   const upstreams = new Map<string, ModelUpstream>()
@@ -59,14 +74,30 @@ export const make = (options: ModelOptions) => {
     return holds ? binding : undefined
   }
 
+  const takers = (app: string | undefined): ReadonlyArray<ModelUpstream> =>
+    [...upstreams.values()].filter(
+      (each) => wanted(each) && each.backend.weight > 0 && (app === undefined || each.backend.app === app)
+    )
+
+  const panics = (app: string | undefined): boolean => {
+    const all = takers(app)
+    const up = all.filter((each) => each.up && each.circuit._tag === "Closed")
+    return all.length > 0 && (up.length === 0 || up.length < all.length * options.panicThreshold)
+  }
+
   const fits = (upstream: ModelUpstream, { app }: ModelRequest): boolean =>
-    eligible(upstream) && (app === undefined || upstream.backend.app === app)
+    wanted(upstream) &&
+    (app === undefined || upstream.backend.app === app) &&
+    (panics(app) || (upstream.up && upstream.circuit._tag !== "Open"))
+
+  const hasRoom = ({ backend, circuit, connections }: ModelUpstream, { app }: ModelRequest): boolean =>
+    connections < backend.hardLimit && (panics(app) || Circuit.admits(circuit, options.circuit))
 
   /** The outcomes of a choice made afresh. */
   const fresh = (request: ModelRequest, affinity: "new" | "rebound"): ReadonlyArray<Outcome> => {
-    const pool = [...upstreams.values()].filter((each) => fits(each, request) && each.backend.weight > 0)
+    const pool = takers(request.app)
     if (pool.length === 0) return ["no-backend"]
-    const open = pool.filter((each) => hasRoom(each) && !request.tried.includes(each))
+    const open = pool.filter((each) => fits(each, request) && hasRoom(each, request) && !request.tried.includes(each))
     if (open.length === 0) return ["no-capacity"]
     const comfortable = open.filter(({ backend, connections }) => connections < backend.softLimit)
     const candidates = options.spillAt === "soft" && comfortable.length > 0 ? comfortable : open
@@ -80,8 +111,8 @@ export const make = (options: ModelOptions) => {
     upstreams,
     put: (backend: Backend): void => {
       const known = upstreams.get(backend.id)
-      if (known === undefined) upstreams.set(backend.id, { backend, listed: true, connections: 0 })
-      else Object.assign(known, { backend, listed: true })
+      if (known === undefined) upstreams.set(backend.id, { backend, listed: true, connections: 0, ...unseen })
+      else Object.assign(known, { backend, listed: true, ...(known.listed ? {} : unseen) })
     },
     drop: (id: string): void => {
       const known = upstreams.get(id)
@@ -94,16 +125,32 @@ export const make = (options: ModelOptions) => {
       const binding = bindingOf(request, now)
       if (binding === undefined) return fresh(request, "new")
       const { open, upstream } = binding
-      const serves = fits(upstream, request) && hasRoom(upstream) && !request.tried.includes(upstream)
+      const serves = fits(upstream, request) && hasRoom(upstream, request) && !request.tried.includes(upstream)
       const full = options.bindingMaxConnections > 0 && open >= options.bindingMaxConnections
       if (serves && !full) return [`${upstream.backend.id} ${tierOf(upstream.backend, request.geo)} hit`]
       return fresh(request, serves ? "new" : "rebound")
     },
-    reserve: (id: string): ModelUpstream => {
+    panics,
+    reserve: (id: string): { readonly upstream: ModelUpstream; readonly trial: ModelTrial } => {
       const upstream = upstreams.get(id)
       if (upstream === undefined) throw new Error(`reserved on an unknown backend: ${id}`)
+      const { circuit } = upstream
       upstream.connections++
-      return upstream
+      upstream.circuit = Circuit.admitted(circuit, options.circuit)
+      const watched = circuit._tag !== "Closed" || circuit.failures > 0
+      const trial = Circuit.trialOf(circuit, options.circuit)
+      return { upstream, trial: { trial, watched, connectedAt: undefined, told: false } }
+    },
+    /** What became of a connection; its first word counts. */
+    tell: (upstream: ModelUpstream, trial: ModelTrial, verdict: Circuit.Verdict, now: number): void => {
+      if (trial.told) return
+      trial.told = true
+      if (!upstream.listed) return
+      upstream.circuit = Circuit.told(upstream.circuit, verdict, trial.trial, now, options.circuit)
+    },
+    /** Time has passed. */
+    turn: (now: number): void => {
+      for (const upstream of upstreams.values()) upstream.circuit = Circuit.at(upstream.circuit, now, options.circuit)
     },
     release: (upstream: ModelUpstream): void => {
       upstream.connections--

@@ -1,7 +1,9 @@
 import * as Layer from "effect/Layer"
 import { Supervisor } from "../../src/actor/Supervisor.ts"
 import type { Region } from "../../src/domain/Region.ts"
+import type { CircuitOptions } from "../../src/domain/Circuit.ts"
 import { Bindings } from "../../src/routing/Bindings.ts"
+import { Circuits } from "../../src/routing/Circuits.ts"
 import { type NoRoute, type Route, type RouteRequest, Router } from "../../src/routing/Router.ts"
 import type { Upstream } from "../../src/routing/Upstream.ts"
 import { Upstreams } from "../../src/routing/Upstreams.ts"
@@ -14,17 +16,22 @@ export interface RoutingOptions {
   readonly gcIntervalMs?: number
   readonly bindingMax?: number
   readonly bindingMaxConnections?: number
+  readonly circuit?: CircuitOptions
+  readonly panicThreshold?: number
 }
 
 /** A router with all it stands on. */
-export const routing = (options: RoutingOptions = {}): Layer.Layer<Bindings | Router | Supervisor | Upstreams> =>
+export const routing = (
+  options: RoutingOptions = {}
+): Layer.Layer<Bindings | Circuits | Router | Supervisor | Upstreams> =>
   Router.layer({
     region: options.region ?? "sa",
     bindingMaxConnections: options.bindingMaxConnections ?? 0
   }).pipe(
+    Layer.provideMerge(options.circuit === undefined ? Circuits.layerOff : Circuits.layer(options.circuit)),
     Layer.provideMerge(
       Layer.mergeAll(
-        Upstreams.layer({ spillAt: options.spillAt ?? "hard" }),
+        Upstreams.layer({ spillAt: options.spillAt ?? "hard", panicThreshold: options.panicThreshold ?? 0 }),
         Bindings.layer({
           ttlMs: options.ttlMs ?? 600_000,
           gcIntervalMs: options.gcIntervalMs ?? 60_000,

@@ -6,7 +6,7 @@ const inFailure = (activeFrom?: string) =>
   inGroup("Failure handling", { reloadable: true, ...(activeFrom === undefined ? {} : { activeFrom }) })
 
 const rateLimit = inFailure()
-const circuit = inFailure("circuit breaking")
+const circuit = inFailure()
 const health = inFailure("health checks")
 const slowStart = inFailure("slow start")
 const pool = inFailure("the warm pool")

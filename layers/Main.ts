@@ -16,6 +16,7 @@ import { Shutdown } from "../src/traffic/Shutdown.ts"
 import { Traffic } from "../src/traffic/Traffic.ts"
 import { TrafficCounters } from "../src/traffic/TrafficCounters.ts"
 import { Host } from "./host/Host.ts"
+import { connectionsOf } from "./http/limits.ts"
 import * as Logs from "./log/Logs.ts"
 import * as MaxMindGeo from "./maxmind/MaxMindGeo.ts"
 import * as SnapshotFile from "./snapshot/SnapshotFile.ts"
@@ -48,7 +49,8 @@ export const Main = Layer.unwrap(
     const config = yield* EdgeConfig
     const { addresses, fdLimit } = yield* Host
     const transport = yield* chooseTransport(config, fdLimit)
-    const limit = yield* connectionLimit(config.maxConnections, fdLimit - transport.ownFds)
+    const ownFds = transport.ownFds + (config.apiEnabled ? connectionsOf(fdLimit) : 0)
+    const limit = yield* connectionLimit(config.maxConnections, fdLimit - ownFds)
 
     const snapshots =
       config.snapshotPath === undefined ? TableSnapshotStore.layerOff : SnapshotFile.layer(config.snapshotPath)

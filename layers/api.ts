@@ -7,12 +7,14 @@ import { Explain } from "../src/routing/Explain.ts"
 import { addressPolicies } from "./addresses.ts"
 import { Host } from "./host/Host.ts"
 import * as ApiServer from "./http/ApiServer.ts"
+import { connectionsOf, defaultLimits } from "./http/limits.ts"
 
 /** The discovery API and what stands behind it. A file of its own, which is loaded while the listeners serve already. */
 export const ApiEndpoint = Layer.unwrap(
   Effect.gen(function* () {
     const config = yield* EdgeConfig
-    const { addresses } = yield* Host
+    const { addresses, fdLimit } = yield* Host
+    const connections = connectionsOf(fdLimit)
     return ApiServer.layer({
       address: config.apiListenAddr,
       token: config.apiToken,
@@ -21,7 +23,8 @@ export const ApiEndpoint = Layer.unwrap(
       version: manifest.version,
       pop: config.popId,
       region: config.region,
-      listeners: config.listenAddr.length
+      listeners: config.listenAddr.length,
+      limits: { connections, connectionsForLoopback: Math.min(defaultLimits.connectionsForLoopback, connections / 2) }
     }).pipe(
       Layer.provide([
         Registry.layer({

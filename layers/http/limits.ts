@@ -32,6 +32,10 @@ export interface ServerLimits {
   readonly probePerSecond: number
 }
 
+/** A sixteenth of the process's descriptors: what the API may take is not there for clients. */
+export const connectionsOf = (fdLimit: number): number =>
+  Math.max(8, Math.min(defaultLimits.connections, Math.floor(fdLimit / 16)))
+
 export const defaultLimits: ServerLimits = {
   headersMs: 5_000,
   requestMs: 10_000,

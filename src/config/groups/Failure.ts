@@ -7,7 +7,7 @@ const inFailure = (activeFrom?: string) =>
 
 const rateLimit = inFailure()
 const circuit = inFailure()
-const health = inFailure("health checks")
+const health = inFailure()
 const slowStart = inFailure("slow start")
 const pool = inFailure("the warm pool")
 const configFile = inFailure("the configuration file")

@@ -6,7 +6,6 @@ import { inGroup } from "../Variable.ts"
 const define = inGroup("Traffic")
 
 const proxyProtocol = "the PROXY protocol"
-const shedding = "overload shedding"
 
 // The kernel's own bound for TCP_KEEPIDLE.
 const longestKeepaliveSecs = 32_767
@@ -117,14 +116,12 @@ export const traffic = {
   overloadLoopDelayMs: define(milliseconds(), {
     name: "EDGEPROXY_OVERLOAD_LOOP_DELAY_MS",
     default: "200",
-    activeFrom: shedding,
-    doc: "Sheds new connections above this p99 delay of the control loop"
+    doc: "Accepts nobody above this p99 delay of the control loop"
   }),
   overloadMemory: define(ratio, {
     name: "EDGEPROXY_OVERLOAD_MEMORY",
     default: "0.9",
-    activeFrom: shedding,
-    doc: "Sheds new connections above this share of the memory limit"
+    doc: "Accepts nobody above this share of the memory limit (the container's, else the machine's), or of the JavaScript heap's"
   }),
   proxyProtocolOut: define(literals(["off", "v1", "v2"]), {
     name: "EDGEPROXY_PROXY_PROTOCOL_OUT",

@@ -1,0 +1,100 @@
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
+import { Supervisor } from "../actor/Supervisor.ts"
+import { changesBetween, fileSettings, type FileSettings } from "./configFile.ts"
+import type { ConfigError } from "./ConfigError.ts"
+import { EdgeConfig } from "./EdgeConfig.ts"
+import type { Loaded } from "./load.ts"
+import type { ConfigValues } from "./variables.ts"
+
+/** The file can't be used: it can't be read, or is no TOML. */
+export class ConfigFileError extends Data.TaggedError("ConfigFileError")<{
+  readonly path: string
+  readonly detail: string
+}> {
+  override get message(): string {
+    return `${this.path}: ${this.detail}`
+  }
+}
+
+/** The configuration file, as whoever reads files has it. */
+export class ConfigFile extends Context.Service<
+  ConfigFile,
+  {
+    readonly path: string
+    /** Decoded; undefined when it is as it was when last asked. A file that is not there is an empty one. */
+    readonly read: Effect.Effect<object | undefined, ConfigFileError>
+  }
+>()("edgeproxy/config/ConfigFile") {}
+
+export interface LiveConfigOptions {
+  readonly intervalMs: number
+  /** The configuration with these settings in the place of the environment's. */
+  readonly loadWith: (settings: FileSettings) => Result.Result<Loaded, ConfigError>
+}
+
+/**
+ * The configuration as it is now. What may change live is read anew whenever it is used; a file that is changed is taken as
+ * a whole or not at all.
+ */
+export class LiveConfig extends Context.Service<
+  LiveConfig,
+  {
+    readonly current: () => ConfigValues
+    /** Looks at the file now, and not only at the next interval. */
+    readonly look: Effect.Effect<void>
+    /** Calls back after each change, in the same turn. */
+    readonly onChange: (changed: (config: ConfigValues) => void) => void
+  }
+>()("edgeproxy/config/LiveConfig") {
+  /** Without a file nothing changes. */
+  static readonly layerFixed: Layer.Layer<LiveConfig, never, EdgeConfig> = Layer.effect(
+    LiveConfig,
+    Effect.map(EdgeConfig, (config) => ({ current: () => config, look: Effect.void, onChange: () => undefined }))
+  )
+
+  static readonly layer = (
+    options: LiveConfigOptions
+  ): Layer.Layer<LiveConfig, never, ConfigFile | EdgeConfig | Supervisor> => Layer.effect(LiveConfig, make(options))
+}
+
+export const make = Effect.fnUntraced(
+  function* ({ intervalMs, loadWith }: LiveConfigOptions) {
+    const file = yield* ConfigFile
+    const supervisor = yield* Supervisor
+    const listeners: Array<(config: ConfigValues) => void> = []
+    let config = yield* EdgeConfig
+    let failure: string | undefined
+
+    const take = Effect.fnUntraced(function* (decoded: object) {
+      const { config: next } = yield* Effect.fromResult(Result.flatMap(fileSettings(decoded), loadWith))
+      const changes = changesBetween(config, next)
+      config = next
+      for (const changed of listeners) changed(next)
+      for (const { from, name, to } of changes) yield* Effect.logInfo("setting changed", { name, from, to })
+    })
+
+    const look = Effect.gen(function* () {
+      const decoded = yield* file.read
+      if (decoded === undefined) return
+      yield* take(decoded)
+      if (failure !== undefined) yield* Effect.logInfo("the configuration file is right again", { path: file.path })
+      failure = undefined
+    }).pipe(
+      Effect.catch((error) => {
+        if (failure === error.message) return Effect.void
+        failure = error.message
+        return Effect.logError("the configuration file is left aside; the settings stay as they are", error.message)
+      })
+    )
+
+    // Before anything uses it.
+    yield* look
+    yield* supervisor.supervise("config-file", Effect.forever(Effect.andThen(Effect.sleep(intervalMs), look)))
+    return LiveConfig.of({ current: () => config, look, onChange: (changed) => void listeners.push(changed) })
+  },
+  Effect.annotateLogs({ service: "config" })
+)

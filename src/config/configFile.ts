@@ -1,0 +1,82 @@
+import * as Result from "effect/Result"
+import { ConfigError, type ConfigProblem } from "./ConfigError.ts"
+import { nearestName } from "./unknownNames.ts"
+import { type ConfigValues, type Field, fields, variableOf } from "./variables.ts"
+
+/** What the file sets, as the environment would have it: full name and text. */
+export type FileSettings = Readonly<Record<string, string>>
+
+const prefix = "EDGEPROXY_"
+const byName = new Map(fields.map((field) => [variableOf(field).name, field]))
+
+/** A text that cannot be taken for a decoded value; undefined for what no variable is made of. */
+const textOf = (value: unknown): string | undefined => {
+  if (typeof value === "string") return value
+  if (typeof value === "boolean" || typeof value === "bigint") return String(value)
+  if (typeof value === "number") return Number.isFinite(value) ? String(value) : undefined
+  if (!Array.isArray(value)) return undefined
+  const parts = value.map(textOf)
+  return parts.every((part) => part !== undefined) ? parts.join(",") : undefined
+}
+
+/** Lists and dates are none. */
+const isTable = (value: unknown): value is object => {
+  if (typeof value !== "object" || value === null) return false
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || prototype === null
+}
+
+/** Tables are parts of names: `burst` in `[rate_limit]` is `rate_limit_burst`. */
+const flatten = (table: object, path: ReadonlyArray<string>): ReadonlyArray<readonly [name: string, value: unknown]> =>
+  Object.entries(table).flatMap(([key, value]) => {
+    const at = [...path, key]
+    return isTable(value) ? flatten(value, at) : [[at.join("_"), value] as const]
+  })
+
+const describe = (key: string, value: unknown): ConfigProblem | readonly [name: string, text: string] => {
+  const name = prefix + key.toUpperCase()
+  const field = byName.get(name)
+  if (field === undefined || key !== key.toLowerCase()) {
+    const near = nearestName(name)
+    const hint = near === undefined ? "" : `; ${near.slice(prefix.length).toLowerCase()}, for one`
+    return { name: key, allowed: `the name of a setting, without its prefix and in lower case${hint}` }
+  }
+  if (!variableOf(field).reloadable) {
+    return { name: key, allowed: `in the environment only (${name}): it can't change while the process runs` }
+  }
+  const text = textOf(value)
+  return text === undefined
+    ? { name: key, allowed: "a text, a number, true or false, or a list of them" }
+    : [name, text]
+}
+
+/**
+ * The settings of a decoded file. All of them or none: an unknown name, a setting that can't change live, a value of no known
+ * kind or two values of one setting fail the file as a whole, each one named.
+ */
+export const fileSettings = (decoded: object): Result.Result<FileSettings, ConfigError> => {
+  const problems: Array<ConfigProblem> = []
+  const settings: Record<string, string> = {}
+  for (const [key, value] of flatten(decoded, [])) {
+    const found = describe(key, value)
+    if ("name" in found) problems.push(found)
+    else if (found[0] in settings) problems.push({ name: key, allowed: "once" })
+    else settings[found[0]] = found[1]
+  }
+  return problems.length > 0 ? Result.fail(new ConfigError({ problems })) : Result.succeed(settings)
+}
+
+/** One setting that has another value than before, as texts. */
+export interface Change {
+  readonly name: string
+  readonly from: string
+  readonly to: string
+}
+
+/** What is different; secrets are masked by their codec, and never change live. */
+export const changesBetween = (before: ConfigValues, after: ConfigValues): ReadonlyArray<Change> =>
+  fields.flatMap((field: Field) => {
+    const variable = variableOf(field)
+    const [from, to] = [variable.encode(before[field]), variable.encode(after[field])]
+    return from === to ? [] : [{ name: variable.name, from, to }]
+  })

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Supervisor } from "../src/actor/Supervisor.ts"
 import { EdgeConfig } from "../src/config/EdgeConfig.ts"
+import { LoopDelay } from "../src/observe/LoopDelay.ts"
 import { Bindings } from "../src/routing/Bindings.ts"
 import { Circuits } from "../src/routing/Circuits.ts"
 import { Router } from "../src/routing/Router.ts"
@@ -12,10 +13,12 @@ import { Upstreams } from "../src/routing/Upstreams.ts"
 import { Admission, connectionLimit } from "../src/traffic/Admission.ts"
 import { ClientAdmission } from "../src/traffic/ClientAdmission.ts"
 import { Connections } from "../src/traffic/Connections.ts"
+import { Overload } from "../src/traffic/Overload.ts"
 import { Shutdown } from "../src/traffic/Shutdown.ts"
 import { Traffic } from "../src/traffic/Traffic.ts"
 import { TrafficCounters } from "../src/traffic/TrafficCounters.ts"
 import { Host } from "./host/Host.ts"
+import { memory } from "./host/memory.ts"
 import { connectionsOf } from "./http/limits.ts"
 import * as Logs from "./log/Logs.ts"
 import * as MaxMindGeo from "./maxmind/MaxMindGeo.ts"
@@ -123,6 +126,12 @@ export const Main = Layer.unwrap(
       }
     })
 
+    const overload = Overload.layer({
+      loopDelayMs: config.overloadLoopDelayMs,
+      memoryShare: config.overloadMemory === 0 ? Infinity : config.overloadMemory,
+      memory
+    }).pipe(Layer.provideMerge(LoopDelay.layer))
+
     // Loaded only when it is wanted: HTTP would cost every start.
     const metrics = config.metricsEnabled
       ? Layer.unwrap(
@@ -147,7 +156,7 @@ export const Main = Layer.unwrap(
 
     return traffic.pipe(
       Layer.provide([metrics, api]),
-      Layer.provide(TrafficCounters.layer),
+      Layer.provide([TrafficCounters.layer, overload]),
       Layer.provide([
         routing,
         geo,

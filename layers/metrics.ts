@@ -3,7 +3,7 @@ import * as Layer from "effect/Layer"
 import manifest from "../package.json" with { type: "json" }
 import { actorMetrics } from "../src/actor/actorMetrics.ts"
 import { EdgeConfig } from "../src/config/EdgeConfig.ts"
-import { loopDelay } from "../src/observe/LoopDelay.ts"
+import { loopDelayMetric } from "../src/observe/LoopDelay.ts"
 import { Metrics } from "../src/observe/Metrics.ts"
 import { routingMetrics } from "../src/routing/routingMetrics.ts"
 import { trafficMetrics } from "../src/traffic/trafficMetrics.ts"
@@ -27,7 +27,7 @@ export const MetricsEndpoint = Layer.unwrap(
             routingMetrics,
             transportMetrics,
             actorMetrics,
-            loopDelay,
+            loopDelayMetric,
             Effect.succeed(process)
           ])
         )

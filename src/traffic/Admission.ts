@@ -3,9 +3,11 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { Listener } from "./Transport.ts"
 
+export type Pause = "limit" | "overload"
+
 /**
- * How many connections the process takes (C5). At the limit the listeners are paused, so that the kernel's backlog holds
- * newcomers where the engine allows it; they are resumed as soon as there is room.
+ * Whether the process takes connections (C5). At its limit of them, and while it is overloaded, the listeners are paused, so
+ * that the kernel's backlog holds newcomers where the engine allows it; they are resumed as soon as there is room.
  */
 export class Admission extends Context.Service<
   Admission,
@@ -16,8 +18,10 @@ export class Admission extends Context.Service<
     readonly leave: () => void
     readonly isFull: () => boolean
     readonly active: () => number
-    /** At the limit, and accepting nobody until there is room. */
-    readonly paused: () => boolean
+    /** Nobody is accepted on account of an overload. */
+    readonly setOverloaded: (overloaded: boolean) => void
+    /** Why nobody is accepted now. */
+    readonly paused: () => Pause | undefined
     readonly attach: (listener: Listener) => void
   }
 >()("edgeproxy/traffic/Admission") {
@@ -27,30 +31,41 @@ export class Admission extends Context.Service<
 export const make = (limit: number): Admission["Service"] => {
   const listeners: Array<Listener> = []
   let active = 0
-  let paused = false
+  let overloaded = false
+  let paused: Pause | undefined
+
+  const update = (): void => {
+    const wanted = active >= limit ? "limit" : overloaded ? "overload" : undefined
+    if (wanted === paused) return
+    paused = wanted
+    for (const listener of listeners) {
+      if (wanted === undefined) listener.resume()
+      else listener.pause(wanted)
+    }
+  }
+
   return Admission.of({
     limit,
     enter: () => {
       if (active >= limit) return false
       active++
-      if (active >= limit) {
-        paused = true
-        for (const listener of listeners) listener.pause("limit")
-      }
+      update()
       return true
     },
     leave: () => {
       active--
-      if (!paused || active >= limit) return
-      paused = false
-      for (const listener of listeners) listener.resume()
+      update()
     },
     isFull: () => active >= limit,
     active: () => active,
+    setOverloaded: (now) => {
+      overloaded = now
+      update()
+    },
     paused: () => paused,
     attach: (listener) => {
       listeners.push(listener)
-      if (paused) listener.pause("limit")
+      if (paused !== undefined) listener.pause(paused)
     }
   })
 }

@@ -18,6 +18,7 @@ import {
   RECEIVED,
   SENT
 } from "./ListenerCounters.ts"
+import { Overload, resources } from "./Overload.ts"
 import { Shutdown } from "./Shutdown.ts"
 import { TrafficCounters } from "./TrafficCounters.ts"
 
@@ -29,8 +30,10 @@ const active = gauge("edgeproxy_connections_active", "Client connections now.")
 const limit = gauge("edgeproxy_connections_limit", "Most client connections at once.")
 const paused = gauge(
   "edgeproxy_accepting_paused",
-  "1 while the limit of connections is reached and nobody is accepted."
+  "1 while nobody is accepted: at the limit of connections, or overloaded."
 )
+const overloaded = gauge("edgeproxy_overloaded", "1 while the control loop or the memory is over its limit.")
+const overloads = counter("edgeproxy_overloads_total", "Times the control loop or the memory went over its limit.")
 const draining = gauge("edgeproxy_draining", "1 from the signal that ends the process on.")
 const bytesSent = counter("edgeproxy_bytes_sent_total", "Bytes sent to backends, open connections included.")
 const bytesReceived = counter(
@@ -98,6 +101,7 @@ export const trafficMetrics = Effect.gen(function* () {
   const counters = yield* TrafficCounters
   const admission = yield* Admission
   const clients = yield* ClientAdmission
+  const overload = yield* Overload
   const shutdown = yield* Shutdown
   const log = yield* AccessLog
 
@@ -118,7 +122,11 @@ export const trafficMetrics = Effect.gen(function* () {
         sink.sample(clientsActive, noLabels, clients.clients())
         sink.sample(forgotten, noLabels, clients.forgotten())
         sink.sample(limit, noLabels, admission.limit)
-        sink.sample(paused, noLabels, admission.paused() ? 1 : 0)
+        sink.sample(paused, noLabels, admission.paused() === undefined ? 0 : 1)
+        for (const resource of resources) {
+          sink.sample(overloaded, { resource }, overload.isOver(resource) ? 1 : 0)
+          sink.sample(overloads, { resource }, overload.times(resource))
+        }
         sink.sample(draining, noLabels, Deferred.isDoneUnsafe(shutdown.requested) ? 1 : 0)
         sink.sample(linesDropped, noLabels, log.dropped())
       })

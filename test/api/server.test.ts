@@ -72,7 +72,7 @@ describe("health and readiness (D3)", () => {
       const { address, admission } = yield* make()
       admission.enter()
       admission.enter()
-      assert.isTrue(admission.paused())
+      assert.strictEqual(admission.paused(), "limit")
       yield* TestClock.adjust("5 seconds")
       assert.strictEqual((yield* ask(address, "/ready")).status, 200)
       yield* TestClock.adjust("1 millis")

@@ -188,7 +188,9 @@ export const spawnEdge = (options: EdgeOptions = {}): Effect.Effect<EdgeProcess,
  */
 export const startEdge = (options: EdgeOptions = {}): Effect.Effect<EdgeProcess, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const env = { LISTEN_ADDR: "127.0.0.1:0", API_LISTEN_ADDR: "127.0.0.1:0", ...options.env }
+    // A machine that runs several tests at once has its processes wait longer than an edge would.
+    const patience = { OVERLOAD_LOOP_DELAY_MS: "5000" }
+    const env = { LISTEN_ADDR: "127.0.0.1:0", API_LISTEN_ADDR: "127.0.0.1:0", ...patience, ...options.env }
     const edge = yield* spawnEdge({ ...options, env })
     const listeners = env.LISTEN_ADDR.split(",").length
     yield* edge.log(() => edge.addresses.length === listeners)

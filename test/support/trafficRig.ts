@@ -7,6 +7,7 @@ import * as Scope from "effect/Scope"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import { type AccessEntry, AccessLog } from "../../src/observe/AccessLog.ts"
 import { Bindings } from "../../src/routing/Bindings.ts"
+import { LoopDelay } from "../../src/observe/LoopDelay.ts"
 import { routingMetrics } from "../../src/routing/routingMetrics.ts"
 import { GeoResolver } from "../../src/routing/GeoResolver.ts"
 import { RoutingTable, type TableSnapshot } from "../../src/routing/RoutingTable.ts"
@@ -17,6 +18,7 @@ import { ClientAdmission, type ClientRules } from "../../src/traffic/ClientAdmis
 import type { ConnectionOptions } from "../../src/traffic/Connection.ts"
 import { Connections } from "../../src/traffic/Connections.ts"
 import type { DrainOptions } from "../../src/traffic/Drain.ts"
+import { Overload, type OverloadOptions } from "../../src/traffic/Overload.ts"
 import * as Shutdown from "../../src/traffic/Shutdown.ts"
 import { Traffic, type TrafficOptions } from "../../src/traffic/Traffic.ts"
 import { TrafficCounters } from "../../src/traffic/TrafficCounters.ts"
@@ -35,12 +37,15 @@ export interface TrafficRigOptions {
   readonly routing?: RoutingOptions
   readonly maxConnections?: number
   readonly clients?: Partial<ClientRules>
+  readonly overload?: Partial<OverloadOptions>
   /** Whether the first table is there from the start. */
   readonly table?: boolean
 }
 
 /** Everybody may connect, as often as they like. */
 export const openRules: ClientRules = { allow: [], deny: [], denyCountries: [], maxConnections: 0, rate: undefined }
+
+const plentyOfMemory = { share: Effect.succeed(0.5), collect: Effect.void }
 
 export const limits = { idleMs: 3_600_000, finMs: 60_000, stallMs: 120_000, maxAgeMs: 0 }
 
@@ -86,6 +91,11 @@ export const make = Effect.fnUntraced(function* (options: TrafficRigOptions = {}
   }).pipe(
     Layer.provideMerge(TrafficCounters.layer),
     Layer.provideMerge(
+      Overload.layer({ loopDelayMs: 200, memoryShare: 0.9, memory: plentyOfMemory, ...options.overload }).pipe(
+        Layer.provide(LoopDelay.layer)
+      )
+    ),
+    Layer.provideMerge(
       Layer.mergeAll(
         Layer.succeed(Transport, transport.service),
         Layer.succeed(RoutingTable, table),
@@ -121,6 +131,7 @@ export const make = Effect.fnUntraced(function* (options: TrafficRigOptions = {}
       connections: yield* Connections,
       admission: yield* Admission,
       clients: yield* ClientAdmission,
+      overload: yield* Overload,
       /** What a scrape shows now. */
       scrape: exposition.read(yield* Effect.all([trafficMetrics, routingMetrics])),
       /** The backend a client is bound to, and the connections open through the binding. */

@@ -33,6 +33,26 @@ describe("C5: the limit of connections", () => {
     for (const { calls } of [one, two]) assert.deepStrictEqual(calls, ["pause limit", "resume"])
   })
 
+  it("an overload pauses them too; the limit is the reason that is told, and each has to pass", () => {
+    const admission = Admission.make(1)
+    const listener = listenerOf()
+    admission.attach(listener)
+    admission.setOverloaded(true)
+    admission.setOverloaded(true)
+    assert.deepStrictEqual(listener.calls, ["pause overload"])
+    assert.strictEqual(admission.paused(), "overload")
+    // Who was accepted just before is served.
+    assert.isTrue(admission.enter())
+    admission.setOverloaded(false)
+    assert.deepStrictEqual(listener.calls.slice(1), ["pause limit"])
+    admission.setOverloaded(true)
+    admission.leave()
+    assert.deepStrictEqual(listener.calls.slice(2), ["pause overload"])
+    admission.setOverloaded(false)
+    assert.deepStrictEqual(listener.calls.slice(3), ["resume"])
+    assert.isUndefined(admission.paused())
+  })
+
   it("holds for a listener that comes when it is reached", () => {
     const admission = Admission.make(1)
     admission.enter()

@@ -121,7 +121,7 @@ export const traffic = {
   overloadMemory: define(ratio, {
     name: "EDGEPROXY_OVERLOAD_MEMORY",
     default: "0.9",
-    doc: "Accepts nobody above this share of the memory limit (the container's, else the machine's), or of the JavaScript heap's"
+    doc: "Accepts nobody above this share of the memory limit (the container's, else the machine's), or of the JavaScript heap's; 0 = off"
   }),
   proxyProtocolOut: define(literals(["off", "v1", "v2"]), {
     name: "EDGEPROXY_PROXY_PROTOCOL_OUT",

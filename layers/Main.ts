@@ -2,6 +2,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Supervisor } from "../src/actor/Supervisor.ts"
+import { BackendEvents } from "../src/backends/BackendEvents.ts"
 import { EdgeConfig } from "../src/config/EdgeConfig.ts"
 import { LoopDelay } from "../src/observe/LoopDelay.ts"
 import { Bindings } from "../src/routing/Bindings.ts"
@@ -24,6 +25,7 @@ import * as Logs from "./log/Logs.ts"
 import * as MaxMindGeo from "./maxmind/MaxMindGeo.ts"
 import * as SnapshotFile from "./snapshot/SnapshotFile.ts"
 import { addressPolicies } from "./addresses.ts"
+import { checksAtOnce, healthChecks } from "./checks.ts"
 import { clientRules } from "./clientRules.ts"
 import { chooseDatabase } from "./sources.ts"
 import { chooseTransport } from "./transport.ts"
@@ -53,7 +55,8 @@ export const Main = Layer.unwrap(
     const { addresses, fdLimit } = yield* Host
     const transport = yield* chooseTransport(config, fdLimit)
     const ownFds = transport.ownFds + (config.apiEnabled ? connectionsOf(fdLimit) : 0)
-    const limit = yield* connectionLimit(config.maxConnections, fdLimit - ownFds)
+    const atOnce = checksAtOnce(config, fdLimit)
+    const limit = yield* connectionLimit(config.maxConnections, fdLimit - ownFds - atOnce)
 
     const snapshots =
       config.snapshotPath === undefined ? TableSnapshotStore.layerOff : SnapshotFile.layer(config.snapshotPath)
@@ -92,6 +95,11 @@ export const Main = Layer.unwrap(
           })
         )
       )
+    )
+
+    const watching = Layer.mergeAll(
+      BackendEvents.layer({ apps: config.listenAddr.map(({ app }) => app ?? config.app) }),
+      healthChecks(config, atOnce)
     )
 
     const geo = MaxMindGeo.layer({ path: config.geoipPath, overrides: config.geoOverrides })
@@ -157,6 +165,7 @@ export const Main = Layer.unwrap(
     return traffic.pipe(
       Layer.provide([metrics, api]),
       Layer.provide([TrafficCounters.layer, overload]),
+      Layer.provide(watching),
       Layer.provide([
         routing,
         geo,

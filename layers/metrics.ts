@@ -2,6 +2,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import manifest from "../package.json" with { type: "json" }
 import { actorMetrics } from "../src/actor/actorMetrics.ts"
+import { healthMetrics } from "../src/backends/healthMetrics.ts"
 import { EdgeConfig } from "../src/config/EdgeConfig.ts"
 import { loopDelayMetric } from "../src/observe/LoopDelay.ts"
 import { Metrics } from "../src/observe/Metrics.ts"
@@ -25,6 +26,7 @@ export const MetricsEndpoint = Layer.unwrap(
           Effect.all([
             trafficMetrics,
             routingMetrics,
+            healthMetrics,
             transportMetrics,
             actorMetrics,
             loopDelayMetric,

@@ -133,7 +133,9 @@ export const make = Effect.fnUntraced(function* (options: RouterOptions) {
       if (lease.commit() && late) committed.binding = bindings.bind(client.key, appOf(app).number, lease.upstream.seq)
     },
     fail: ({ affinity, binding, lease }, blamed = false) => {
-      if (!lease.fail(blamed) || binding === undefined) return
+      if (!lease.fail(blamed)) return
+      if (blamed) upstreams.suspect(lease.upstream)
+      if (binding === undefined) return
       if (affinity === "hit") bindings.close(binding)
       else bindings.cancel(binding)
     },

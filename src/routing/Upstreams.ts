@@ -32,6 +32,8 @@ export type Change =
   /** It takes new clients from now on, and did not before. */
   | { readonly _tag: "Came"; readonly upstream: Upstream }
   | { readonly _tag: "Panic"; readonly pool: Pool.Pool }
+  /** A dial has failed by its fault. */
+  | { readonly _tag: "Suspect"; readonly upstream: Upstream }
 
 export interface UpstreamsOptions {
   readonly spillAt: "hard" | "soft"
@@ -55,6 +57,8 @@ export class Upstreams extends Context.Service<
     readonly pools: () => Iterable<Pool.Pool>
     /** Takes note of what was seen of a backend: in force when it returns. */
     readonly observe: (upstream: Upstream, seen: Partial<Observed>) => void
+    /** A dial has failed by the backend's fault: whoever checks it may want to know. */
+    readonly suspect: (upstream: Upstream) => void
     /** Calls whoever wants to know of changes; not to be thrown from. Ends with what it returns. */
     readonly onChange: (listener: (change: Change) => void) => () => void
     /** Grows with every change of the table and of what is seen, connections not counted. */
@@ -244,6 +248,7 @@ export const make = (options: UpstreamsOptions): Upstreams["Service"] => {
       if (before.circuit._tag !== now.circuit._tag) tell({ _tag: "Circuit", upstream, to: now.circuit._tag })
       recount(upstream, poolsOf(upstream.backend))
     },
+    suspect: (upstream) => tell({ _tag: "Suspect", upstream }),
     onChange: (listener) => {
       listeners.add(listener)
       return () => void listeners.delete(listener)

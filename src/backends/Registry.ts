@@ -67,6 +67,8 @@ export interface RegistryOptions extends Ownership.OwnershipOptions {
 }
 
 const LOOK_MS = 1_000
+/** A table that has not changed is gone through only with every so manyth look. */
+const WHOLE_LOOK = 10
 /** The source may take so long to show what was written. */
 const PATIENCE_MS = 30_000
 /** Changes of one write; a store may have limits. */
@@ -96,6 +98,8 @@ export const make = Effect.fnUntraced(
     /** Written here, and not yet shown by the source. */
     const fresh = new Map<string, { readonly state: BackendState | undefined; readonly until: number }>()
     let failing = false
+    let seen: unknown
+    let looks = 0
 
     const current = () => SubscriptionRef.getUnsafe(table.snapshot)
 
@@ -237,10 +241,13 @@ export const make = Effect.fnUntraced(
       const { origin, states } = current()
       if (origin !== "source") return
       const wall = yield* Clock.currentTimeMillis
-      if (table.status().lost === undefined) {
+      const unchanged = states === seen && ++looks % WHOLE_LOOK !== 0
+      seen = states
+      if (table.status().lost !== undefined) ownership.lookAway()
+      else if (!unchanged) {
         yield* forEachSliced(states.values(), (state) => ownership.see(state, now(), wall))
         ownership.keepOnly((id) => isRegistered(id), now())
-      } else ownership.lookAway()
+      }
       for (const [id, { until }] of fresh) if (until <= now()) fresh.delete(id)
       yield* carryOut(ownership.due(now(), wall)).pipe(
         Effect.andThen(() => Effect.sync(() => (failing = false))),

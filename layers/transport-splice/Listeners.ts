@@ -124,9 +124,11 @@ export const make = (
   }
 
   const accept = (listener: number, state: State): void => {
+    // One that is being closed gets no event any more when nobody is left, so it is emptied in this turn.
+    const most = state.left >= 0 ? state.left : state.batch
     let taken = 0
     let outcome = TAKEN
-    while (taken < state.batch && outcome === TAKEN) {
+    while (taken < most && outcome === TAKEN) {
       outcome = acceptOne(listener, state)
       if (outcome === TAKEN) taken++
     }
@@ -188,7 +190,8 @@ export const make = (
       for (const [listener, state] of states) {
         if (state.starved && !events.isFull() && slots.hasPlace()) state.starved = false
         if (state.suspendedUntil !== 0 && state.suspendedUntil <= now) state.suspendedUntil = 0
-        arm(listener, state)
+        if (state.left >= 0 && !state.starved) accept(listener, state)
+        else arm(listener, state)
       }
     }
   }

@@ -1,6 +1,7 @@
 import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import { networkInterfaces } from "node:os"
 import { ListenError, type ListenerEvents, Transport } from "../../../src/traffic/Transport.ts"
@@ -98,6 +99,23 @@ export const cases: ReadonlyArray<Case> = [
       }
     })
   },
+  ...[1, 64].map((count): Case => ({
+    name: `close while paused: takes the ${count} who have waited`,
+    needs: "leaves clients in the backlog",
+    run: Effect.gen(function* () {
+      const rig = yield* Rig.make()
+      rig.listener.pause("limit")
+      const waiting = yield* Effect.forEach(Array.from({ length: count }), () => connect(rig.listener.address))
+      const closed = yield* Effect.timeoutOption(rig.listener.close, 5_000)
+      assert.isTrue(Option.isSome(closed))
+      yield* rig.watch.until(
+        () => `${count} accepted connections, but ${rig.accepted.length}`,
+        () => rig.accepted.length === count,
+        5_000
+      )
+      assert.strictEqual(waiting.filter((peer) => peer.closed() !== undefined).length, 0)
+    })
+  })),
   {
     name: "close: the port is free afterwards, and closing twice is closing once",
     run: Effect.gen(function* () {

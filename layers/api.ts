@@ -4,6 +4,7 @@ import manifest from "../package.json" with { type: "json" }
 import { Registry } from "../src/backends/Registry.ts"
 import { EdgeConfig } from "../src/config/EdgeConfig.ts"
 import { Explain } from "../src/routing/Explain.ts"
+import { ClientAdmission } from "../src/traffic/ClientAdmission.ts"
 import { addressPolicies } from "./addresses.ts"
 import { Host } from "./host/Host.ts"
 import * as ApiServer from "./http/ApiServer.ts"
@@ -14,6 +15,7 @@ export const ApiEndpoint = Layer.unwrap(
   Effect.gen(function* () {
     const config = yield* EdgeConfig
     const { addresses, fdLimit } = yield* Host
+    const clients = yield* ClientAdmission
     const connections = connectionsOf(fdLimit)
     return ApiServer.layer({
       address: config.apiListenAddr,
@@ -32,7 +34,7 @@ export const ApiEndpoint = Layer.unwrap(
           ttlMs: config.heartbeatTtlMs,
           policy: addressPolicies(config, addresses).registered
         }),
-        Explain.layer({ region: config.region, spillAt: config.spillAt })
+        Explain.layer({ region: config.region, spillAt: config.spillAt, refusalOf: clients.refusalOf })
       ])
     )
   })

@@ -1,4 +1,5 @@
 import * as Schema from "effect/Schema"
+import { clientRefusals } from "../domain/AccessList.ts"
 
 /** The JSON of the API, named as D1 names it. Times are seconds that have passed; null is "none" or "not known". */
 
@@ -169,7 +170,8 @@ export const Explanation = Schema.Struct({
     address: Schema.String,
     key: Schema.String,
     country: Schema.NullOr(Schema.String),
-    region: Schema.NullOr(Schema.String)
+    region: Schema.NullOr(Schema.String),
+    refused: Schema.NullOr(Schema.Literals(clientRefusals))
   }),
   app: Schema.NullOr(Schema.String),
   pop_region: Schema.String,

@@ -29,6 +29,13 @@ const reasons: Readonly<Record<Out["reason"] | "binding-limit", string>> = {
   "binding-limit": "the binding carries all the connections it may"
 }
 
+const refusals: Readonly<Record<NonNullable<Explanation["client"]["refused"]>, string>> = {
+  "denied-network": "its network may not connect",
+  "denied-country": "its country may not connect",
+  "client-limit": "it has as many connections as one client may",
+  "rate-limit": "it has opened connections faster than one client may"
+}
+
 const number = (value: number | null): string | null => (value === null ? null : String(Number(value.toPrecision(6))))
 
 const candidateColumns: ReadonlyArray<Column<Candidate>> = [
@@ -80,6 +87,9 @@ export const explanationText = (explanation: Explanation): string => {
   const { app, binding, candidates, choice, client, out, panic, pop_region } = explanation
   const head = [
     clientText(client),
+    ...(client.refused === null
+      ? []
+      : [`refused  ${refusals[client.refused]}; what follows is how it would be otherwise`]),
     `pop      ${printable(pop_region)}; ${app === null ? "backends of all apps" : `backends of app ${printable(app)}`}`,
     binding === null ? "binding  none" : bindingText(binding),
     choiceText(choice),

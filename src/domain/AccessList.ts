@@ -15,6 +15,11 @@ export interface AccessRules {
 /** Which kind of rule keeps a client out. */
 export type Denial = "denied-network" | "denied-country"
 
+/** Why a client is not let in: by a rule, for its live connections, or for its new ones. */
+export const clientRefusals = ["denied-network", "denied-country", "client-limit", "rate-limit"] as const
+
+export type ClientRefusal = (typeof clientRefusals)[number]
+
 /**
  * Each rule can only keep out: a client has to be in an allowed network (if any is listed), in no denied network, and in no
  * denied country. So no list opens what another one closes, and their order does not matter. A client whose country is

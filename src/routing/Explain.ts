@@ -3,8 +3,10 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { forEachSliced } from "../actor/Sliced.ts"
-import { clientFromText, formatClientKey } from "../domain/Client.ts"
+import type { ClientRefusal } from "../domain/AccessList.ts"
+import { type Client, clientFromText, formatClientKey } from "../domain/Client.ts"
 import type { Region } from "../domain/Region.ts"
+import type { ClientGeo } from "../domain/Score.ts"
 import { Bindings } from "./Bindings.ts"
 import {
   barrierOf,
@@ -30,6 +32,8 @@ export class ExplainError extends Data.TaggedError("ExplainError")<{
 export interface ExplainOptions {
   readonly region: Region
   readonly spillAt: "hard" | "soft"
+  /** Whether a client would be let in at all; without it everybody is. */
+  readonly refusalOf?: (client: Client, place: ClientGeo) => ClientRefusal | undefined
 }
 
 /** Entries of each list of an answer, and the most that may be asked for. */
@@ -127,7 +131,8 @@ export const make = Effect.fnUntraced(function* (options: ExplainOptions) {
         address: client.address,
         key: formatClientKey(client.key),
         country: place.country ?? null,
-        region: place.region ?? null
+        region: place.region ?? null,
+        refused: options.refusalOf?.(client, place) ?? null
       },
       app: app ?? null,
       pop_region: options.region,

@@ -1,3 +1,4 @@
+import type { ClientRefusal } from "../domain/AccessList.ts"
 import { loadOf, scoreOf, type Tier } from "../domain/Score.ts"
 import type { Route } from "./Router.ts"
 import { belowLimit, connectionsOf, type Upstream } from "./Upstream.ts"
@@ -81,6 +82,8 @@ export interface Explanation {
     readonly key: string
     readonly country: string | null
     readonly region: string | null
+    /** Why it would not be let in now, whatever follows; null when it would. */
+    readonly refused: ClientRefusal | null
   }
   /** Null: the backends of all apps. */
   readonly app: string | null

@@ -17,9 +17,6 @@ export interface ClientRules extends AccessList.AccessRules {
   readonly rate: Rate | undefined
 }
 
-/** Why a client is not let in. */
-export type ClientRefusal = AccessList.Denial | "client-limit" | "rate-limit"
-
 /**
  * Which clients are let in: those that may connect at all, within their number of connections and their rate. All of it is
  * decided in the step that accepts a connection, before anything else is done for it.
@@ -28,11 +25,11 @@ export class ClientAdmission extends Context.Service<
   ClientAdmission,
   {
     /** Counts the client's connection, or says why it has none. A refusal takes no token. */
-    readonly admit: (client: Client, place: ClientGeo) => ClientRefusal | undefined
+    readonly admit: (client: Client, place: ClientGeo) => AccessList.ClientRefusal | undefined
     /** A connection that was let in has ended. */
     readonly leave: (key: ClientKey) => void
     /** What `admit` would say; nothing changes (D4). */
-    readonly refusalOf: (client: Client, place: ClientGeo) => ClientRefusal | undefined
+    readonly refusalOf: (client: Client, place: ClientGeo) => AccessList.ClientRefusal | undefined
     /** For new connections; open ones stay, and count. */
     readonly setRules: (rules: ClientRules) => void
     /** Client keys that have a connection. */
@@ -54,7 +51,7 @@ export const make = Effect.fnUntraced(function* (initial: ClientRules) {
   // The table is made with the first rate, and stays.
   let limit = initial.rate && RateLimit.make(initial.rate, { seed })
 
-  const barrierOf = (client: Client, place: ClientGeo): ClientRefusal | undefined =>
+  const barrierOf = (client: Client, place: ClientGeo): AccessList.ClientRefusal | undefined =>
     access.denialOf(client, place) ??
     (rules.maxConnections > 0 && live.of(client.key) >= rules.maxConnections ? "client-limit" : undefined)
 

@@ -25,7 +25,7 @@ const candidate = (fields: Partial<Explanation["candidates"]["shown"][number]>) 
 })
 
 const explanation: Explanation = {
-  client: { address: "2001:db8::7", key: "2001:db8::/64", country: "BR", region: "sa" },
+  client: { address: "2001:db8::7", key: "2001:db8::/64", country: "BR", region: "sa", refused: null },
   app: "shop",
   pop_region: "eu",
   panic: false,
@@ -75,7 +75,7 @@ describe("D4: explain", () => {
     Effect.gen(function* () {
       const nowhere: Explanation = {
         ...explanation,
-        client: { address: "10.0.0.1", key: "10.0.0.1", country: null, region: null },
+        client: { address: "10.0.0.1", key: "10.0.0.1", country: null, region: null, refused: "denied-network" },
         app: null,
         binding: null,
         choice: { backend: null, reason: "no-capacity" },
@@ -87,6 +87,7 @@ describe("D4: explain", () => {
         out,
         [
           "client   10.0.0.1, in no known place",
+          "refused  its network may not connect; what follows is how it would be otherwise",
           "pop      eu; backends of all apps",
           "binding  none",
           "choice   none: all that are eligible are full; the client would be reset"

@@ -122,6 +122,13 @@ for (const TRANSPORT of engines) {
         // The other half of the denied network's country is nobody's business.
         assert.isTrue(yield* isServed(edge, "127.3.128.1"))
         assert.lengthOf(server.peers, 2)
+        const api = yield* apiOf(edge)
+        const refusals = yield* Effect.forEach([brazilian, german, unknown, american], (ip) =>
+          Effect.map(api.call("GET", `/api/v1/explain?ip=${ip}`), ({ body }) =>
+            Reflect.get(Object(body["client"]), "refused")
+          )
+        )
+        assert.deepStrictEqual(refusals, ["denied-country", "denied-network", "denied-network", null])
         const count = yield* rejections(edge)
         assert.deepStrictEqual([count("denied-network"), count("denied-country")], [2, 1])
       })

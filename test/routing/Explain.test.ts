@@ -6,7 +6,7 @@ import * as TestClock from "effect/testing/TestClock"
 import type { Backend } from "../../src/domain/Backend.ts"
 import type { Client } from "../../src/domain/Client.ts"
 import { Bindings } from "../../src/routing/Bindings.ts"
-import { Explain, MAX_SHOWN, SHOWN } from "../../src/routing/Explain.ts"
+import { Explain, MAX_SHOWN, SHOWN, type ExplainOptions } from "../../src/routing/Explain.ts"
 import type { Explanation } from "../../src/routing/Explanation.ts"
 import { GeoResolver } from "../../src/routing/GeoResolver.ts"
 import { type Route, Router } from "../../src/routing/Router.ts"
@@ -22,8 +22,8 @@ const places = GeoResolver.layerFixed(
   new Map(homes.map((home, client) => [clientNumber(client).address, geoOf(home)] as const))
 )
 
-const layer = (options: RoutingOptions = {}) =>
-  Explain.layer({ region: options.region ?? "sa", spillAt: options.spillAt ?? "hard" }).pipe(
+const layer = (options: RoutingOptions = {}, more: Partial<ExplainOptions> = {}) =>
+  Explain.layer({ region: options.region ?? "sa", spillAt: options.spillAt ?? "hard", ...more }).pipe(
     Layer.provideMerge(Layer.merge(routing(options), places))
   )
 
@@ -58,7 +58,13 @@ describe("D4: the answer", () => {
       router.route(request(1, "BR"))
       router.route(request(1, "BR"))
       const answer = yield* explain.explain(ipOf(2), undefined)
-      assert.deepStrictEqual(answer.client, { address: ipOf(2), key: ipOf(2), country: "BR", region: "sa" })
+      assert.deepStrictEqual(answer.client, {
+        address: ipOf(2),
+        key: ipOf(2),
+        country: "BR",
+        region: "sa",
+        refused: null
+      })
       assert.deepStrictEqual(answer.choice, { backend: "home", tier: 0, affinity: "new" })
       assert.isNull(answer.binding)
       assert.deepStrictEqual(answer.candidates.shown[0], {
@@ -87,6 +93,18 @@ describe("D4: the answer", () => {
       )
       assert.deepStrictEqual([answer.candidates.total, answer.out], [3, { total: 0, shown: [] }])
     }).pipe(Effect.provide(layer()))
+  )
+
+  it.effect("says that a client would not be let in, and still where it would go otherwise", () =>
+    Effect.gen(function* () {
+      const { explain, upstreams } = yield* services
+      upstreams.put(backend({ id: "home", country: "BR" }))
+      const [home, abroad] = yield* Effect.forEach([1, 3], (client) => explain.explain(ipOf(client), undefined))
+      assert.deepStrictEqual([home?.client.refused, abroad?.client.refused], ["denied-country", null])
+      assert.deepInclude(home?.choice, { backend: "home", tier: 0 })
+    }).pipe(
+      Effect.provide(layer({}, { refusalOf: (_, { country }) => (country === "BR" ? "denied-country" : undefined) }))
+    )
   )
 
   it.effect("says why each other backend is out, those of the app first", () =>
@@ -193,7 +211,8 @@ describe("D4: the answer", () => {
         address: "2001:db8:1:2::7",
         key: "2001:db8:1:2::/64",
         country: null,
-        region: null
+        region: null,
+        refused: null
       })
       assert.strictEqual((yield* explain.explain(`::ffff:${ipOf(1)}`, undefined)).client.country, "BR")
       for (const text of ["", "localhost", "1.2.3", "1.2.3.4.5", "1.2.3.4/8", "::1\n", "x".repeat(10_000)]) {

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Supervisor } from "../src/actor/Supervisor.ts"
 import { BackendEvents } from "../src/backends/BackendEvents.ts"
+import * as SlowStart from "../src/backends/SlowStart.ts"
 import { EdgeConfig } from "../src/config/EdgeConfig.ts"
 import { LoopDelay } from "../src/observe/LoopDelay.ts"
 import { Bindings } from "../src/routing/Bindings.ts"
@@ -15,6 +16,7 @@ import { Admission, connectionLimit } from "../src/traffic/Admission.ts"
 import { ClientAdmission } from "../src/traffic/ClientAdmission.ts"
 import { Connections } from "../src/traffic/Connections.ts"
 import { Overload } from "../src/traffic/Overload.ts"
+import * as CloseOnDown from "../src/traffic/CloseOnDown.ts"
 import { Shutdown } from "../src/traffic/Shutdown.ts"
 import { Traffic } from "../src/traffic/Traffic.ts"
 import { TrafficCounters } from "../src/traffic/TrafficCounters.ts"
@@ -99,7 +101,9 @@ export const Main = Layer.unwrap(
 
     const watching = Layer.mergeAll(
       BackendEvents.layer({ apps: config.listenAddr.map(({ app }) => app ?? config.app) }),
-      healthChecks(config, atOnce)
+      healthChecks(config, atOnce),
+      SlowStart.layer(config.slowStartMs),
+      config.onBackendDown === "close" ? CloseOnDown.layer : Layer.empty
     )
 
     const geo = MaxMindGeo.layer({ path: config.geoipPath, overrides: config.geoOverrides })

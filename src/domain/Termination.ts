@@ -53,6 +53,8 @@ export const causes = [
   "no-backend",
   // Eligible ones, all at their hard limit.
   "no-capacity",
+  // The backend was found down, or has left the table, and its connections are not to go on.
+  "backend-down",
   // The drain deadline came.
   "forced",
   // An operator ended it.

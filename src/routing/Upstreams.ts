@@ -61,7 +61,7 @@ export class Upstreams extends Context.Service<
     readonly suspect: (upstream: Upstream) => void
     /** Calls whoever wants to know of changes; not to be thrown from. Ends with what it returns. */
     readonly onChange: (listener: (change: Change) => void) => () => void
-    /** Grows with every change of the table and of what is seen, connections not counted. */
+    /** Grows with every change of the table and of who is up by checks, and with every panic. */
     readonly version: () => number
     /** To be called after any change of an upstream's counts. */
     readonly refresh: (upstream: Upstream) => void
@@ -129,6 +129,7 @@ export const make = (options: UpstreamsOptions): Upstreams["Service"] => {
     const panic = Pool.mustPanic(pool, panicThreshold)
     if (pool.panic === panic) return
     pool.panic = panic
+    version++
     for (const member of pool.members) if (!member.observed.admits || !isSound(member)) update(member)
     tell({ _tag: "Panic", pool })
   }
@@ -206,12 +207,16 @@ export const make = (options: UpstreamsOptions): Upstreams["Service"] => {
         return
       }
       // What was seen was seen of another server, or long ago.
-      if (!known.listed || !sameServer(known.backend, backend)) known.observed = unobserved
+      const another = !known.listed || !sameServer(known.backend, backend)
+      if (another) known.observed = unobserved
       // Most changes leave it where it is: weights, limits, health, address.
       if (known.listed && samePlaces(known.backend, backend)) {
+        const before = known.counted
         known.backend = backend
         update(known)
-        return recount(known, poolsOf(backend))
+        recount(known, poolsOf(backend))
+        if (another && before === "up" && known.counted === "up") tell({ _tag: "Came", upstream: known })
+        return
       }
       if (known.listed) unplace(known)
       known.backend = backend
@@ -242,9 +247,11 @@ export const make = (options: UpstreamsOptions): Upstreams["Service"] => {
       const before = upstream.observed
       const now = { ...before, ...seen }
       upstream.observed = now
-      version++
       update(upstream)
-      if (before.up !== now.up) tell({ _tag: "Check", upstream, up: now.up })
+      if (before.up !== now.up) {
+        version++
+        tell({ _tag: "Check", upstream, up: now.up })
+      }
       if (before.circuit._tag !== now.circuit._tag) tell({ _tag: "Circuit", upstream, to: now.circuit._tag })
       recount(upstream, poolsOf(upstream.backend))
     },

@@ -5,7 +5,8 @@ import { monotonicMs } from "../actor/Monotonic.ts"
 import type { Termination } from "../domain/Termination.ts"
 import { type ConnectionRecord, Connections } from "./Connections.ts"
 import { type DrainReport, Shutdown } from "./Shutdown.ts"
-import { type Listener, type LiveCounts, Transport } from "./Transport.ts"
+import * as ForcedClose from "./ForcedClose.ts"
+import { type Listener, Transport } from "./Transport.ts"
 
 /** All in milliseconds, from the signal on. */
 export interface DrainOptions {
@@ -18,9 +19,6 @@ export interface DrainOptions {
 }
 
 const forced: Termination = { by: "proxy", phase: "drain", cause: "forced" }
-
-// A connection silent for this long is between messages: an orderly end can't look like a complete answer cut short.
-const QUIET_MS = 1_000
 
 /**
  * The end of the traffic (S1): say no to readiness, wait for the grace time, close the listeners, let connections run on
@@ -47,23 +45,17 @@ export const drain = Effect.fnUntraced(function* (listeners: ReadonlyArray<Liste
   const pace = Math.min(options.paceMs, options.timeoutMs)
   yield* waitFor(connections.awaitEmpty, deadline - pace - now())
 
-  const counts: LiveCounts = { bytesIn: 0, bytesOut: 0, idleMs: 0, waiting: 0 }
+  const { close, inOrder } = ForcedClose.make(transport)
   const closed = new Set<ConnectionRecord>()
   const closeOne = (record: ConnectionRecord): void => {
-    if (closed.has(record) || !transport.counts(record.id, counts)) return
-    closed.add(record)
-    const quiet = counts.waiting === 0 && counts.idleMs >= QUIET_MS
-    // A cut in the middle of an answer must never look like its end.
-    transport.abort(record.id, quiet ? "fin" : "rst", forced)
+    if (!closed.has(record) && close(record, forced)) closed.add(record)
   }
-  const idleMs = (record: ConnectionRecord): number => (transport.counts(record.id, counts) ? counts.idleMs : 0)
 
   if (pace > 0 && connections.size() > 0) {
-    const left = Array.from(connections.all(), (record) => ({ record, idle: idleMs(record) }))
-    left.sort((a, b) => b.idle - a.idle)
+    const left = inOrder(connections.all())
     const paceStart = now()
     const step = Math.max(0, deadline - paceStart) / left.length
-    for (const [index, { record }] of left.entries()) {
+    for (const [index, record] of left.entries()) {
       const wait = paceStart + step * index - now()
       if (wait > 0 && !Deferred.isDoneUnsafe(shutdown.hurry)) yield* waitFor(connections.awaitEmpty, wait)
       closeOne(record)

@@ -15,6 +15,7 @@ import { connectionsOf } from "../../src/routing/Upstream.ts"
 import { Upstreams } from "../../src/routing/Upstreams.ts"
 import { Admission } from "../../src/traffic/Admission.ts"
 import { ClientAdmission, type ClientRules } from "../../src/traffic/ClientAdmission.ts"
+import * as CloseOnDown from "../../src/traffic/CloseOnDown.ts"
 import type { ConnectionOptions } from "../../src/traffic/Connection.ts"
 import { Connections } from "../../src/traffic/Connections.ts"
 import type { DrainOptions } from "../../src/traffic/Drain.ts"
@@ -36,6 +37,8 @@ export interface TrafficRigOptions {
   readonly listeners?: TrafficOptions["listeners"]
   readonly routing?: RoutingOptions
   readonly maxConnections?: number
+  /** EDGEPROXY_ON_BACKEND_DOWN=close */
+  readonly closeOnDown?: boolean
   readonly clients?: Partial<ClientRules>
   readonly overload?: Partial<OverloadOptions>
   /** Whether the first table is there from the start. */
@@ -90,6 +93,7 @@ export const make = Effect.fnUntraced(function* (options: TrafficRigOptions = {}
     drain: { graceMs: 0, timeoutMs: 30_000, paceMs: 0, ...options.drain }
   }).pipe(
     Layer.provideMerge(TrafficCounters.layer),
+    Layer.provideMerge(options.closeOnDown === true ? CloseOnDown.layer : Layer.empty),
     Layer.provideMerge(
       Overload.layer({ loopDelayMs: 200, memoryShare: 0.9, memory: plentyOfMemory, ...options.overload }).pipe(
         Layer.provide(LoopDelay.layer)

@@ -8,7 +8,7 @@ const inFailure = (activeFrom?: string) =>
 const rateLimit = inFailure()
 const circuit = inFailure()
 const health = inFailure()
-const slowStart = inFailure("slow start")
+const slowStart = inFailure()
 const pool = inFailure("the warm pool")
 const configFile = inFailure("the configuration file")
 

@@ -8,6 +8,7 @@ import { EdgeConfig } from "../src/config/EdgeConfig.ts"
 import { LoopDelay } from "../src/observe/LoopDelay.ts"
 import { Bindings } from "../src/routing/Bindings.ts"
 import { Circuits } from "../src/routing/Circuits.ts"
+import * as Panic from "../src/routing/Panic.ts"
 import { Router } from "../src/routing/Router.ts"
 import { RoutingTable } from "../src/routing/RoutingTable.ts"
 import { TableSnapshotStore } from "../src/routing/TableSnapshotStore.ts"
@@ -102,6 +103,7 @@ export const Main = Layer.unwrap(
     const watching = Layer.mergeAll(
       BackendEvents.layer({ apps: config.listenAddr.map(({ app }) => app ?? config.app) }),
       healthChecks(config, atOnce),
+      Panic.layer,
       SlowStart.layer(config.slowStartMs),
       config.onBackendDown === "close" ? CloseOnDown.layer : Layer.empty
     )

@@ -62,6 +62,9 @@ export const isWanted = (upstream: Upstream): boolean => upstream.listed && isIn
 /** What is seen of it lets it carry connections: up by checks, circuit not open. */
 export const isSound = ({ observed }: Upstream): boolean => observed.up && observed.circuit._tag !== "Open"
 
+/** What is seen of it keeps one more connection away: it is down, its circuit is open, or those on trial are enough. */
+export const isOut = (upstream: Upstream): boolean => !upstream.observed.admits || !isSound(upstream)
+
 /**
  * May carry connections of a pool's clients (A2): bound ones need no more than this and room. What is seen of backends is
  * ignored in a panic (H3), what the table wants is not.

@@ -11,7 +11,7 @@ import {
   belowLimit,
   connectionsOf,
   countAs,
-  isSound,
+  isOut,
   type Observed,
   takesNewClients,
   unobserved,
@@ -23,6 +23,9 @@ export const OVER_SOFT = 100
 
 /** Loads from here on are those of backends that what is seen of them keeps out; only in a panic they are chosen (H3). */
 export const OUT = 1_000
+
+/** Members of a pool whose loads are brought in line with a panic in one turn: a millisecond or two. */
+export const EVEN_AT_ONCE = 1_000
 
 /** What has become of a backend or of a pool. Told once for each change, in the turn in which it happens. */
 export type Change =
@@ -97,12 +100,15 @@ export const make = (options: UpstreamsOptions): Upstreams["Service"] => {
     return spillAtSoft && connectionsOf(upstream) >= softLimit ? OVER_SOFT + load : load
   }
 
-  const update = (upstream: Upstream): void => {
+  /** Brings the trees up to date: all that it stands in, or those of one pool. */
+  const update = (upstream: Upstream, only?: Pool.Pool): void => {
     const { backend, observed, places } = upstream
     const load = loadNow(upstream)
-    const out = !observed.admits || !isSound(upstream)
+    const out = isOut(upstream)
     const weight = backend.weight * observed.share
-    for (const { member, pool, tree } of places) tree.update(member, out && !pool.panic ? OUT + load : load, weight)
+    for (const { member, pool, tree } of places) {
+      if (only === undefined || pool === only) tree.update(member, out && !pool.panic ? OUT + load : load, weight)
+    }
   }
 
   const refresh = (upstream: Upstream): void => {
@@ -124,13 +130,16 @@ export const make = (options: UpstreamsOptions): Upstreams["Service"] => {
     return [everyApp, pool]
   }
 
-  /** Panic or no panic (H3); the loads of all whom it concerns follow in the same turn. */
+  /**
+   * Panic or no panic (H3). The loads of all whom it concerns follow: in the same turn, or in slices where there are many.
+   * Until then those that are out are chosen last, and when a panic ends some a moment longer than they should.
+   */
   const judge = (pool: Pool.Pool): void => {
     const panic = Pool.mustPanic(pool, panicThreshold)
     if (pool.panic === panic) return
     pool.panic = panic
     version++
-    for (const member of pool.members) if (!member.observed.admits || !isSound(member)) update(member)
+    if (pool.members.size <= EVEN_AT_ONCE) for (const member of pool.members) if (isOut(member)) update(member, pool)
     tell({ _tag: "Panic", pool })
   }
 

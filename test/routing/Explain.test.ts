@@ -43,7 +43,13 @@ const stateOf = (
     const all = pool === undefined ? [] : [pool.all, ...pool.byRegion.values(), ...pool.byCountry.values()]
     return all.map((tree) => [tree.size(), tree.lowest(), ...clients.map(({ key }) => tree.choose(key.lo)?.seq)])
   })
-  const loads = Array.from(upstreams.all(), ({ backend, live, listed, reserved }) => [backend, live, listed, reserved])
+  const loads = Array.from(upstreams.all(), ({ backend, live, listed, observed, reserved }) => [
+    backend,
+    live,
+    listed,
+    observed,
+    reserved
+  ])
   const bound = clients.map(({ key }) => [0, 1, 2].map((app) => bindings.rehearse(() => bindings.find(key, app)).found))
   return JSON.stringify([trees, loads, bound, bindings.size(), bindings.evictions()])
 }
@@ -105,6 +111,40 @@ describe("D4: the answer", () => {
     }).pipe(
       Effect.provide(layer({}, { refusalOf: (_, { country }) => (country === "BR" ? "denied-country" : undefined) }))
     )
+  )
+
+  it.effect("tells what is seen of backends and keeps them out, and is no trial itself", () =>
+    Effect.gen(function* () {
+      const all = yield* services
+      const { explain, upstreams } = all
+      const seen = {
+        fine: {},
+        down: { up: false, checkError: "refused: ECONNREFUSED" },
+        open: { circuit: { _tag: "Open", since: 0 }, admits: false },
+        busy: { circuit: { _tag: "HalfOpen", trial: 0, trying: 1, successes: 0 }, admits: false },
+        tried: { circuit: { _tag: "HalfOpen", trial: 0, trying: 0, successes: 0 }, admits: true },
+        slow: { share: 0.5 }
+      } as const
+      for (const [id, what] of Object.entries(seen)) {
+        upstreams.put(backend({ id, region: "sa", weight: 2 }))
+        const upstream = upstreams.get(id)
+        if (upstream !== undefined) upstreams.observe(upstream, what)
+      }
+      const before = stateOf(all, [clientNumber(1)])
+      const answer = yield* explain.explain(ipOf(1), undefined)
+      assert.strictEqual(stateOf(all, [clientNumber(1)]), before)
+      assert.isFalse(answer.panic)
+      assert.sameMembers([...ids(answer.candidates)], ["fine", "tried", "slow"])
+      assert.strictEqual(answer.candidates.shown.find(({ id }) => id === "slow")?.weight, 1)
+      assert.deepStrictEqual(Object.fromEntries(answer.out.shown.map(({ id, reason }) => [id, reason])), {
+        down: "down",
+        open: "circuit-open",
+        busy: "circuit-half-open"
+      })
+      for (const id of ["fine", "slow"]) upstreams.drop(id)
+      const panic = yield* explain.explain(ipOf(1), undefined)
+      assert.deepStrictEqual([panic.panic, panic.candidates.total, panic.out.total], [true, 4, 0])
+    }).pipe(Effect.provide(layer({ circuit: { failureThreshold: 1, successThreshold: 1, timeoutMs: 1_000 } })))
   )
 
   it.effect("says why each other backend is out, those of the app first", () =>

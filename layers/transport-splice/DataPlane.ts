@@ -5,7 +5,7 @@ import * as Limits from "./Limits.ts"
 import * as linux from "./linux.ts"
 import * as Listeners from "./Listeners.ts"
 import * as messages from "./messages.ts"
-import { pendingError, setKeepalive, setNoDelay } from "./options.ts"
+import { pendingError, setKeepalive, setNoDelay, unread } from "./options.ts"
 import type { Outbox } from "./Outbox.ts"
 import * as Pipes from "./Pipes.ts"
 import * as Prereads from "./Prereads.ts"
@@ -125,13 +125,20 @@ export const make = (slots: Slots.Slots, epollFd: number, event: EpollEvents, ou
     outbox.send(kind, length)
   }
 
+  /** Something of what a side has sent was not passed on. */
+  const hasMore = (side: number): boolean =>
+    (held[side] ?? 0) > 0 || (((flags[side] ?? 0) & Slots.FINISHED) === 0 && unread(sockets.fdOf(side)) > 0)
+
   const end = (slot: number, rst: boolean, why: number, code: number): void => {
     if (phase[slot] === FREE) return
     const client = slot * 2 + CLIENT
     const backend = slot * 2 + BACKEND
     // A side that has not taken everything never will: an orderly end would make what it has look complete.
-    sockets.close(client, rst || (held[backend] ?? 0) > 0)
-    sockets.close(backend, phase[slot] === RELAYING && (rst || (held[client] ?? 0) > 0))
+    const relaying = phase[slot] === RELAYING
+    const cutClient = rst || (relaying && hasMore(backend))
+    const cutBackend = relaying && (rst || hasMore(client))
+    sockets.close(client, cutClient)
+    sockets.close(backend, cutBackend)
     // What was put off to a later turn must not be done to whoever has the slot then.
     flags[client] = 0
     flags[backend] = 0

@@ -66,6 +66,8 @@ export const SPLICE_F_NONBLOCK = 2
 
 /** Bytes written to a socket that its peer has not acknowledged. */
 export const SIOCOUTQ = 0x5411
+/** Bytes that have come to a socket and were not read. */
+export const SIOCINQ = 0x541b
 
 const { errno } = constants
 

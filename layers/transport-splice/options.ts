@@ -44,9 +44,14 @@ export const pendingError = (fd: number): number => {
   return value.words[0] ?? 0
 }
 
-/** Bytes that the peer has not acknowledged yet. */
-export const unacknowledged = (fd: number): number => {
+const bytesIn = (fd: number, queue: number): number => {
   value.words[0] = 0
-  ioctl(fd, linux.SIOCOUTQ, value.address)
+  ioctl(fd, queue, value.address)
   return value.words[0] ?? 0
 }
+
+/** Bytes that the peer has not acknowledged yet. */
+export const unacknowledged = (fd: number): number => bytesIn(fd, linux.SIOCOUTQ)
+
+/** Bytes that have come from the peer and wait to be read. */
+export const unread = (fd: number): number => bytesIn(fd, linux.SIOCINQ)

@@ -263,6 +263,32 @@ describe("M1: the life of a connection", () => {
     })
   )
 
+  it.effect("an overload is shown, counted, and the reason for those whom an engine had to reset", () =>
+    Effect.gen(function* () {
+      const played = { share: 0.5 }
+      const memory = { share: Effect.sync(() => played.share), collect: Effect.void }
+      const { scrape, transport } = yield* trafficRig.withBackends(1, { overload: { memory } })
+      const resource = "memory"
+      const shown = Effect.map(scrape, (page) => [
+        page.value("edgeproxy_overloaded", { resource }),
+        page.value("edgeproxy_overloads_total", { resource }),
+        page.value("edgeproxy_accepting_paused"),
+        page.value("edgeproxy_rejected_total", { reason: "overload" })
+      ])
+      yield* TestClock.adjust(2_000)
+      assert.deepStrictEqual(yield* shown, [0, 0, 0, 0])
+      played.share = 0.95
+      yield* TestClock.adjust(2_000)
+      assert.strictEqual(transport.listeners[0]?.pausedFor, "overload")
+      transport.listeners[0]?.events.onAcceptError({ code: "overload", count: 3 })
+      assert.deepStrictEqual(yield* shown, [1, 1, 1, 3])
+      played.share = 0.5
+      yield* TestClock.adjust(2_000)
+      assert.isUndefined(transport.listeners[0]?.pausedFor)
+      assert.deepStrictEqual(yield* shown, [0, 1, 0, 3])
+    })
+  )
+
   it.effect("each listener has its own series, by the address that it is bound to", () =>
     Effect.gen(function* () {
       const { scrape, transport, upstreams } = yield* trafficRig.make({

@@ -1,7 +1,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
-import * as Queue from "effect/Queue"
 import { Supervisor } from "../actor/Supervisor.ts"
 import { type Change, Upstreams } from "../routing/Upstreams.ts"
 
@@ -50,10 +50,10 @@ const texts: Readonly<Record<ChangeName, string>> = {
 
 const good: ReadonlySet<ChangeName> = new Set(["up", "circuit-half-open", "circuit-closed", "panic-over"])
 
-/** Lines that may wait to be written. */
-const WAITING = 4_096
-/** Changes of one kind at one time that are told one by one. */
+/** Changes of one kind that are told one by one ... */
 const ONE_BY_ONE = 20
+/** ... in so much time; of more only the number. */
+const WINDOW_MS = 1_000
 
 const lineOf = (change: Change): Line | undefined => {
   switch (change._tag) {
@@ -81,33 +81,39 @@ export const make = Effect.fnUntraced(
   function* (options: { readonly apps: ReadonlyArray<string | undefined> }) {
     const upstreams = yield* Upstreams
     const supervisor = yield* Supervisor
-    const lines = yield* Queue.dropping<Line>(WAITING)
     const counts = new Map<ChangeName, number>()
     const apps = new Set(options.apps)
+    const some = yield* Latch.make(false)
+    let lines: Array<Line> = []
+    /** Of the window, by kind. */
+    let happened = new Map<ChangeName, number>()
 
     const say = ({ fields, name }: Line): Effect.Effect<void> =>
       good.has(name) ? Effect.logInfo(texts[name], fields) : Effect.logWarning(texts[name], fields)
 
-    const sayAll = Effect.fnUntraced(function* (batch: ReadonlyArray<Line>) {
-      const told = new Map<ChangeName, number>()
-      for (const line of batch) {
-        const before = told.get(line.name) ?? 0
-        told.set(line.name, before + 1)
-        if (before < ONE_BY_ONE) yield* say(line)
-      }
-      for (const [name, count] of told) {
+    const tell = Effect.gen(function* () {
+      yield* some.await
+      some.closeUnsafe()
+      const [told, numbers] = [lines, happened]
+      lines = []
+      happened = new Map()
+      yield* Effect.forEach(told, say, { discard: true })
+      for (const [name, count] of numbers) {
         if (count > ONE_BY_ONE) yield* say({ name, fields: { more: count - ONE_BY_ONE } })
       }
+      yield* Effect.sleep(WINDOW_MS)
     })
-
-    yield* supervisor.supervise("backend-events", Effect.forever(Effect.flatMap(Queue.takeAll(lines), sayAll)))
+    yield* supervisor.supervise("backend-events", Effect.forever(tell))
 
     const stop = upstreams.onChange((change) => {
       if (change._tag === "Panic" && !apps.has(change.pool.app)) return
       const line = lineOf(change)
       if (line === undefined) return
       counts.set(line.name, (counts.get(line.name) ?? 0) + 1)
-      Queue.offerUnsafe(lines, line)
+      const count = (happened.get(line.name) ?? 0) + 1
+      happened.set(line.name, count)
+      if (count <= ONE_BY_ONE) lines.push(line)
+      some.openUnsafe()
     })
     yield* Effect.addFinalizer(() => Effect.sync(stop))
 

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as TestClock from "effect/testing/TestClock"
 import { BackendEvents } from "../../src/backends/BackendEvents.ts"
 import { Upstreams } from "../../src/routing/Upstreams.ts"
 import { backend } from "../support/fixtures.ts"
@@ -60,8 +61,12 @@ describe("what becomes of backends", () => {
       ])
       // Nobody is routed among all apps here, so that their panic is not told.
       assert.strictEqual(count("panic"), 1)
-      see(7, { up: true })
+      for (let index = 0; index < 30; index++) see(index, { up: true })
       yield* settled
+      assert.lengthOf(lines, 22)
+      yield* TestClock.adjust(1_000)
+      assert.lengthOf(lines, 22 + 20 + 1 + 1)
+      assert.deepInclude(lines, ["backend up again: its checks pass", { more: 10 }])
       assert.strictEqual(count("panic-over"), 1)
     })
   )

@@ -17,6 +17,8 @@ export const ApiEndpoint = Layer.unwrap(
     const { addresses, fdLimit } = yield* Host
     const clients = yield* ClientAdmission
     const connections = connectionsOf(fdLimit)
+    const policies = addressPolicies(config, addresses)
+    const isShared = config.corrosionEnabled || config.postgresEnabled
     return ApiServer.layer({
       address: config.apiListenAddr,
       token: config.apiToken,
@@ -32,7 +34,8 @@ export const ApiEndpoint = Layer.unwrap(
         Registry.layer({
           pop: config.popId,
           ttlMs: config.heartbeatTtlMs,
-          policy: addressPolicies(config, addresses).registered
+          // What others read of a shared table, they judge as rows of a shared table.
+          policy: isShared ? policies.shared : policies.registered
         }),
         Explain.layer({ region: config.region, spillAt: config.spillAt, refusalOf: clients.refusalOf })
       ])

@@ -1,4 +1,5 @@
 import * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
@@ -13,7 +14,7 @@ import { STATE_TABLE, stateColumns } from "../../src/domain/BackendState.ts"
 import { BackendSource, SourceError, type SourceEvent } from "../../src/routing/BackendSource.ts"
 import { TableSnapshotStore } from "../../src/routing/TableSnapshotStore.ts"
 import { createBackends } from "./schema.ts"
-import { sourceError } from "./sqliteError.ts"
+import { isHalfWritten, sourceError } from "./sqliteError.ts"
 
 export interface SqliteSourceOptions {
   readonly path: string
@@ -81,6 +82,9 @@ export const layer = (options: SqliteSourceOptions): Layer.Layer<BackendSource, 
         opened.dataVersion = dataVersion
         return { _tag: "Rows", ...read } satisfies SourceEvent
       }).pipe(
+        Effect.tapCause((cause) =>
+          isHalfWritten(Cause.squash(cause)) ? Effect.andThen(close, Effect.ignore(undoHalf(path))) : Effect.void
+        ),
         Effect.mapError((error) => (error instanceof SourceError ? error : sourceError(path, error))),
         Effect.catchDefect((defect) => Effect.fail(sourceError(path, defect))),
         Effect.tapError(() => close),
@@ -132,6 +136,17 @@ const createDatabase = Effect.fnUntraced(
     const client = yield* SqliteClient.make({ filename: path, disableWAL: true })
     yield* client.unsafe(createBackends)
     yield* Effect.logInfo("routing database created; it has no backends yet", { path })
+  },
+  Effect.scoped,
+  Effect.provide(Reactivity.layer)
+)
+
+/** Opening it for writing undoes what a writer has left behind; that may have been this program, killed. */
+const undoHalf = Effect.fnUntraced(
+  function* (path: string) {
+    const client = yield* SqliteClient.make({ filename: path, disableWAL: true })
+    yield* client.unsafe("SELECT count(*) FROM sqlite_schema")
+    yield* Effect.logWarning("a change that a writer had not finished was undone", { path })
   },
   Effect.scoped,
   Effect.provide(Reactivity.layer)

@@ -43,8 +43,20 @@ export const storeError = (path: string, error: SqlError | unknown): StoreError 
   return new StoreError({ store: "sqlite", target: path, reason, detail: textOf(thrown) })
 }
 
+/**
+ * A writer has died in the middle of a change, and what it has begun must be undone before anything can be read, which a
+ * reader may not (SQLITE_READONLY_ROLLBACK, SQLITE_READONLY_RECOVERY).
+ */
+export const isHalfWritten = (error: SqlError | unknown): boolean => {
+  const thrown = thrownBy(error)
+  const code = typeof thrown === "object" && thrown !== null && "errcode" in thrown ? thrown.errcode : undefined
+  return code === 776 || code === 264
+}
+
 export const sourceError = (path: string, error: SqlError | unknown): SourceError => {
   const thrown = thrownBy(error)
-  const [reason, detail] = reasons[errcodeOf(thrown) ?? -1] ?? ["unreadable", textOf(thrown)]
+  const [usual, detail] = reasons[errcodeOf(thrown) ?? -1] ?? ["unreadable", textOf(thrown)]
+  // Mended by whoever finds it, if that may write: worth another try at once.
+  const reason = isHalfWritten(error) ? "locked" : usual
   return new SourceError({ source: "sqlite", target: path, reason, detail })
 }

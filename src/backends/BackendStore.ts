@@ -48,6 +48,8 @@ export type StoreChange =
   | { readonly _tag: "Heartbeat"; readonly id: string; readonly owner: string; readonly at: number }
   | { readonly _tag: "Expire"; readonly id: string; readonly owner: string }
   | { readonly _tag: "Drain"; readonly id: string; readonly draining: boolean }
+  /** The state of a backend whose row is gone. */
+  | { readonly _tag: "Forget"; readonly id: string }
   /** The row and its state. */
   | { readonly _tag: "Remove"; readonly id: string }
 

@@ -1,5 +1,4 @@
-import type { BackendState } from "../domain/BackendState.ts"
-import { REGISTERED } from "../domain/BackendState.ts"
+import { type BackendState, REGISTERED } from "../domain/BackendState.ts"
 import type { StoreChange } from "./BackendStore.ts"
 
 /** A registered backend whose expiry this POP decides on. Times are monotonic milliseconds, but for the last two. */
@@ -7,9 +6,11 @@ interface Owned {
   heardAt: number
   /** When a heartbeat was last written, or begun to be. */
   writtenAt: number
-  /** Claimed here, which the table may not show yet. */
+  /** Claimed here, which the table does not show yet; -Infinity when it does. */
   claimedAt: number
   expired: boolean
+  /** Left behind by another POP: it may be alive beyond a partition, so nobody here removes it for long. */
+  readonly orphan: boolean
   /** Wall clock. */
   registeredAt: number
   heardAtWall: number
@@ -41,16 +42,18 @@ export interface Verdicts {
 export interface Ownership {
   /** Registered or heard of here: this POP decides from now on. */
   readonly claim: (id: string, now: number, wall: number, registered: boolean) => void
+  /** Whether another POP's backend may be claimed: one that is heard of at several goes to and fro only so often. */
+  readonly mayClaim: (id: string, now: number) => boolean
   /** A heartbeat of a backend of this POP; false when it is not. */
   readonly heard: (id: string, now: number, wall: number) => boolean
   readonly isExpired: (id: string) => boolean
-  /** Its expiry has been written. */
-  readonly expire: (id: string) => void
+  /** Its expiry has been written, unless it was heard of meanwhile. */
+  readonly expire: (id: string, now: number) => void
   readonly forget: (id: string) => void
   /** What the table says of all that are registered. */
   readonly see: (state: BackendState, now: number, wall: number) => void
-  /** What others' heartbeats did while the table could not be seen is unknown: they are watched afresh. */
-  readonly lookAway: () => void
+  /** The table can't be seen, or not as it is: nobody is judged by it, and for a while after neither. */
+  readonly lookAway: (now: number) => void
   /** Forgets those of which the table does not know any more. */
   readonly keepOnly: (isKnown: (id: string) => boolean, now: number) => void
   /** To be done by now. What could not be done is said again with the next look. */
@@ -67,37 +70,67 @@ const WRITE_EVERY = 3
 const WRITE_WITH = 1.5
 /** Another POP's that has not moved for so many is an orphan: later than its owner would have removed it. */
 const ORPHAN_AFTER = 15
-/** The table may take so long to show a claim. */
+/** An orphan is removed after so long: a partition is over by then, or nobody comes back. */
+const REMOVE_ORPHAN_MS = 24 * 3_600_000
+/** The table may take so long to show a claim; no longer than half a TTL. */
 const CLAIM_MS = 30_000
 
 export const make = ({ pop, ttlMs }: OwnershipOptions): Ownership => {
   const owned = new Map<string, Owned>()
   const foreign = new Map<string, Foreign>()
+  /** When a backend was last claimed here. */
+  const claims = new Map<string, number>()
+  const claimMs = Math.min(CLAIM_MS, ttlMs / 2)
+  let blind = false
 
-  const adopt = (id: string, now: number, record: Partial<Owned> = {}): Owned => {
-    const made: Owned = {
+  const adopt = (id: string, now: number, record: Partial<Owned>): void => {
+    owned.set(id, {
       heardAt: now,
       writtenAt: now,
       claimedAt: -Infinity,
       expired: false,
+      orphan: false,
       registeredAt: 0,
       heardAtWall: 0,
       ...record
-    }
-    owned.set(id, made)
+    })
     foreign.delete(id)
-    return made
+  }
+
+  const watch = (state: BackendState, now: number): void => {
+    const { heartbeatAt, id } = state
+    const seen = foreign.get(id)
+    if (seen === undefined || seen.heartbeatAt !== heartbeatAt)
+      return void foreign.set(id, { heartbeatAt, seenAt: now })
+    if (now - seen.seenAt < ORPHAN_AFTER * ttlMs) return
+    // Taken over as silent for a TTL already: out of rotation at once.
+    const silent = { heardAt: now - ttlMs - 1, claimedAt: now, orphan: true }
+    adopt(id, now, { ...silent, registeredAt: state.registeredAt, heardAtWall: heartbeatAt })
+  }
+
+  /** Another POP says that it is its own. */
+  const yieldOrInsist = (record: Owned, state: BackendState, now: number): void => {
+    if (state.heartbeatAt <= record.heardAtWall) {
+      // What it says is older than what was heard here: not shown yet, or it won where both have written.
+      if (now - record.claimedAt < claimMs) return
+      if (!record.orphan && now - record.heardAt <= ttlMs) {
+        record.claimedAt = now
+        record.writtenAt = -Infinity
+        return
+      }
+    }
+    owned.delete(state.id)
+    watch(state, now)
   }
 
   return {
     claim: (id, now, wall, registered) => {
       const known = owned.get(id)
-      adopt(id, now, {
-        claimedAt: now,
-        heardAtWall: wall,
-        registeredAt: registered || known === undefined ? wall : known.registeredAt
-      })
+      const registeredAt = registered || known === undefined ? wall : known.registeredAt
+      adopt(id, now, { claimedAt: now, heardAtWall: wall, registeredAt })
+      claims.set(id, now)
     },
+    mayClaim: (id, now) => now - (claims.get(id) ?? -Infinity) >= ttlMs / 2,
     heard: (id, now, wall) => {
       const record = owned.get(id)
       if (record === undefined) return false
@@ -106,50 +139,46 @@ export const make = ({ pop, ttlMs }: OwnershipOptions): Ownership => {
       return true
     },
     isExpired: (id) => owned.get(id)?.expired === true,
-    expire: (id) => {
+    expire: (id, now) => {
       const record = owned.get(id)
-      if (record !== undefined) record.expired = true
+      if (record !== undefined && now - record.heardAt > ttlMs) record.expired = true
     },
     forget: (id) => {
       owned.delete(id)
       foreign.delete(id)
     },
-    see: (state, now, wall) => {
+    see: (state, now) => {
       if (state.source !== REGISTERED) return
-      const { id } = state
-      const record = owned.get(id)
-      if (state.owner === pop) {
-        if (record === undefined) {
-          adopt(id, now, { expired: state.expired, registeredAt: state.registeredAt, heardAtWall: state.heartbeatAt })
-        }
-        return
-      }
-      if (record !== undefined) {
-        if (now - record.claimedAt < CLAIM_MS) return
-        owned.delete(id)
-      }
-      const seen = foreign.get(id)
-      if (seen === undefined || seen.heartbeatAt !== state.heartbeatAt) {
-        foreign.set(id, { heartbeatAt: state.heartbeatAt, seenAt: now })
-      } else if (now - seen.seenAt >= ORPHAN_AFTER * ttlMs) {
-        // Taken over as silent for a TTL already: out of rotation at once, out of the table in due time.
-        const silent = { heardAt: now - ttlMs - 1, claimedAt: now, expired: false }
-        adopt(id, now, { ...silent, registeredAt: state.registeredAt, heardAtWall: Math.min(wall, state.heartbeatAt) })
+      const record = owned.get(state.id)
+      if (state.owner !== pop) return record === undefined ? watch(state, now) : yieldOrInsist(record, state, now)
+      if (record !== undefined) record.claimedAt = -Infinity
+      else {
+        const { expired, heartbeatAt, id, registeredAt } = state
+        adopt(id, now, { expired, registeredAt, heardAtWall: heartbeatAt })
       }
     },
-    lookAway: () => foreign.clear(),
+    lookAway: () => {
+      blind = true
+      foreign.clear()
+    },
     keepOnly: (isKnown, now) => {
       for (const [id, { claimedAt }] of owned) if (!isKnown(id) && now - claimedAt >= CLAIM_MS) owned.delete(id)
       for (const id of foreign.keys()) if (!isKnown(id)) foreign.delete(id)
+      for (const [id, at] of claims) if (now - at >= ttlMs) claims.delete(id)
     },
-    due: (now, wall) => {
+    due: (now) => {
       const changes: Array<StoreChange> = []
       const expired: Array<string> = []
       const removed: Array<string> = []
       let writes = false
+      if (blind) {
+        // Others may have heard of them meanwhile; what they have written has half a TTL to be seen.
+        blind = false
+        for (const record of owned.values()) record.heardAt = Math.max(record.heardAt, now - ttlMs / 2)
+      }
       for (const [id, record] of owned) {
         const silence = now - record.heardAt
-        if (silence > REMOVE_AFTER * ttlMs) {
+        if (silence > (record.orphan ? REMOVE_ORPHAN_MS : REMOVE_AFTER * ttlMs)) {
           changes.push({ _tag: "Remove", id })
           removed.push(id)
         } else if (silence > ttlMs) {
@@ -160,9 +189,10 @@ export const make = ({ pop, ttlMs }: OwnershipOptions): Ownership => {
       }
       if (writes) {
         for (const [id, record] of owned) {
-          if (record.expired || now - record.heardAt > ttlMs || now - record.writtenAt < WRITE_WITH * ttlMs) continue
+          const { expired: isExpired, heardAt, heardAtWall, writtenAt } = record
+          if (isExpired || now - heardAt > ttlMs || now - writtenAt < WRITE_WITH * ttlMs) continue
           record.writtenAt = now
-          changes.push({ _tag: "Heartbeat", id, owner: pop, at: record.heardAtWall || wall })
+          changes.push({ _tag: "Heartbeat", id, owner: pop, at: heardAtWall })
         }
       }
       return { changes, expired, removed }

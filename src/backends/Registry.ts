@@ -9,6 +9,7 @@ import { forEachSliced } from "../actor/Sliced.ts"
 import { Supervisor } from "../actor/Supervisor.ts"
 import { type Backend, type BackendRow, decodeBackend, sameBackend } from "../domain/Backend.ts"
 import { type BackendState, REGISTERED } from "../domain/BackendState.ts"
+import { type LocalChange, PATIENCE_MS } from "../routing/LocalChanges.ts"
 import { RoutingTable } from "../routing/RoutingTable.ts"
 import { connectionsOf, unobserved } from "../routing/Upstream.ts"
 import { Upstreams } from "../routing/Upstreams.ts"
@@ -69,21 +70,24 @@ export interface RegistryOptions extends Ownership.OwnershipOptions {
 const LOOK_MS = 1_000
 /** A table that has not changed is gone through only with every so manyth look. */
 const WHOLE_LOOK = 10
-/** The source may take so long to show what was written. */
-const PATIENCE_MS = 30_000
+const NOT_READ = "the table could not be read yet"
+
+/** Written here, and not yet shown by the source. */
+interface Fresh {
+  readonly state: BackendState | undefined
+  /** Those that were shown when it was written. */
+  readonly states: unknown
+  readonly until: number
+}
+
 /** Changes of one write; a store may have limits. */
 const BATCH = 256
 
 const fail = (reason: RegistryError["reason"], id: string, detail: string) =>
   Effect.fail(new RegistryError({ reason, id, detail }))
 
-const notDurable = (id: string) => (error: StoreError | StoreWriter.Busy) =>
-  error instanceof StoreWriter.Busy
-    ? fail("busy", id, "too many changes wait for the store")
-    : Effect.andThen(
-        Effect.logWarning("a change could not be made durable", error.message),
-        fail("not-durable", id, `the store could not take it: ${error.reason}`)
-      )
+/** A state without its row is forgotten after so long: the two may come one after the other. */
+const STRAY_MS = 60_000
 
 export const make = Effect.fnUntraced(
   function* (options: RegistryOptions) {
@@ -96,7 +100,9 @@ export const make = Effect.fnUntraced(
     const scope = yield* Effect.scope
     const ownership = Ownership.make(options)
     /** Written here, and not yet shown by the source. */
-    const fresh = new Map<string, { readonly state: BackendState | undefined; readonly until: number }>()
+    const fresh = new Map<string, Fresh>()
+    /** States without a row, and since when. */
+    const strays = new Map<string, number>()
     let failing = false
     let seen: unknown
     let looks = 0
@@ -107,160 +113,202 @@ export const make = Effect.fnUntraced(
       const shown = current().states.get(id)
       const own = fresh.get(id)
       if (own === undefined) return shown
-      if (own.until > now() && own.state?.source !== shown?.source) return own.state
+      // Of a table that was read before it was written, nothing is to be believed.
+      const unseen = own.states === current().states
+      if (own.state?.source !== shown?.source && (unseen || own.until > now())) return own.state
       fresh.delete(id)
       return shown
     }
 
+    const note = (id: string, state: BackendState | undefined): void =>
+      void fresh.set(id, { state, states: current().states, until: now() + PATIENCE_MS })
+
     const isRegistered = (id: string): boolean => stateOf(id)?.source === REGISTERED
 
-    /** Durable first, then in force here. Whoever asked may go away; what was begun is done. */
-    const change = Effect.fnUntraced(function* (made: StoreChange, backend: Backend | undefined) {
+    const notDurable = (id: string) =>
+      Effect.fnUntraced(function* (error: StoreError | StoreWriter.Busy) {
+        if (error instanceof StoreWriter.Busy) return yield* fail("busy", id, "too many changes wait for the store")
+        if (!failing) yield* Effect.logWarning("changes can't be made durable", error.message)
+        failing = true
+        return yield* fail("not-durable", id, `the store could not take it: ${error.reason}`)
+      })
+
+    /** Durable first, then in force here, then known here. Whoever asked may go away; what was begun is done. */
+    const change = Effect.fnUntraced(function* (made: StoreChange, apply: LocalChange["change"], known: () => void) {
       const id = made._tag === "Put" ? made.backend.id : made.id
       yield* writer.write([made]).pipe(Effect.catch(notDurable(id)))
-      yield* table.apply([{ id, backend }])
+      failing = false
+      yield* table.apply([{ id, change: apply, at: yield* Clock.currentTimeMillis }])
+      known()
     }, Effect.uninterruptible)
 
-    const claim = Effect.fnUntraced(function* (id: string, registered: boolean) {
-      const wall = yield* Clock.currentTimeMillis
-      const times = ownership.times(id)
+    const claim = (id: string, wall: number, registered: boolean): void => {
       ownership.claim(id, now(), wall, registered)
-      const state: BackendState = {
-        id,
-        owner: pop,
-        source: REGISTERED,
-        draining: false,
-        expired: false,
-        registeredAt: registered ? wall : (times?.registeredAt ?? wall),
-        heartbeatAt: wall
-      }
-      if (registered) fresh.set(id, { state, until: now() + PATIENCE_MS })
-    })
+      if (!registered) return
+      const state = { id, owner: pop, source: REGISTERED, draining: false, expired: false }
+      note(id, { ...state, registeredAt: wall, heartbeatAt: wall })
+    }
+
+    /** The table has come from its source, which tells who has registered. */
+    const isRead = (): boolean => current().origin === "source"
 
     const register = Effect.fnUntraced(function* (row: BackendRow) {
       const snapshot = current()
       const named = typeof row["id"] === "string" ? row["id"] : ""
-      if (snapshot.origin !== "source") return yield* fail("busy", named, "the table could not be read yet")
+      if (!isRead()) return yield* fail("busy", named, NOT_READ)
       const decoded = decodeBackend(row)
       if (decoded._tag !== "Backend") {
         return yield* fail("invalid", named, decoded._tag === "Bad" ? decoded.reason : "deleted: it can't be")
       }
       const { address, id, port } = decoded.backend
+      // No path of a URL can name them.
+      if (id === "." || id === "..") return yield* fail("invalid", id, "id: Expected a name other than . and ..")
       const refused = policy({ address, port })
       if (refused !== undefined) return yield* fail("address", id, refused)
       const known = isRegistered(id)
       const existing = snapshot.backends.get(id)
-      if (!known && (existing !== undefined || snapshot.quarantined.has(JSON.stringify(id)))) {
+      if (!known && (existing !== undefined || snapshot.badIds.has(id))) {
         return yield* fail("foreign", id, "a row of this id was written by hand; only by hand it is changed")
       }
-      const backend: Backend = {
-        ...decoded.backend,
-        healthy: existing?.healthy ?? true,
-        draining: existing?.draining ?? false,
-        expired: false
-      }
+      const { backend } = decoded
+      // What an operator has said of it stays.
+      const put = (before: Backend | undefined): Backend => ({
+        ...backend,
+        healthy: before?.healthy ?? true,
+        draining: before?.draining ?? false
+      })
       const wall = yield* Clock.currentTimeMillis
-      // Some register again and again instead of sending heartbeats.
-      if (known && existing !== undefined && sameBackend(existing, backend) && ownership.heard(id, now(), wall)) {
+      // Some register again and again instead of sending heartbeats. Only of what the source shows, nothing is to be written.
+      const shown = snapshot.states.get(id)?.source === REGISTERED && !fresh.has(id)
+      if (shown && existing !== undefined && sameBackend(existing, put(existing)) && ownership.heard(id, now(), wall)) {
         return "known" as const
       }
-      yield* change({ _tag: "Put", backend, owner: pop, source: REGISTERED, at: wall }, backend)
-      yield* claim(id, true)
+      yield* change({ _tag: "Put", backend, owner: pop, source: REGISTERED, at: wall }, put, () =>
+        claim(id, wall, true)
+      )
       yield* Effect.logInfo(known ? "backend registered again" : "backend registered", { id, app: backend.app })
       return known ? ("known" as const) : ("created" as const)
     })
 
     const heartbeat = Effect.fnUntraced(function* (id: string) {
       const wall = yield* Clock.currentTimeMillis
-      const { backends, origin } = current()
-      const existing = backends.get(id)
-      // A stored table does not tell who has registered, and nobody is to be removed for that.
-      if (existing !== undefined && origin === "snapshot") return
+      const existing = current().backends.get(id)
+      if (!isRead()) {
+        // A stored table does not tell who has registered: nobody is sent away for that.
+        if (existing !== undefined) return
+        return yield* fail("busy", id, NOT_READ)
+      }
       if (existing === undefined || !isRegistered(id)) return yield* fail("unknown", id, "backend not registered")
-      if (!existing.expired && ownership.heard(id, now(), wall)) return
       const heard: StoreChange = { _tag: "Heartbeat", id, owner: pop, at: wall }
       if (existing.expired) {
-        yield* change(heard, { ...existing, expired: false })
+        yield* change(
+          heard,
+          (before) => before && { ...before, expired: false },
+          () => claim(id, wall, false)
+        )
         yield* Effect.logInfo("backend is heard of again", { id })
-      } else {
+      } else if (!ownership.heard(id, now(), wall) && ownership.mayClaim(id, now())) {
+        claim(id, wall, false)
         // It will be said again: nobody has to wait for the store.
         yield* Effect.forkIn(Effect.ignore(writer.write([heard])), scope)
       }
-      yield* claim(id, false)
     })
 
     const existingOf = Effect.fnUntraced(function* (id: string) {
+      if (!isRead()) return yield* fail("busy", id, NOT_READ)
       return current().backends.get(id) ?? (yield* fail("unknown", id, "backend not registered"))
     })
 
     const deregister = Effect.fnUntraced(function* (id: string) {
-      if (!isRegistered(id)) {
+      if (!isRead() || !isRegistered(id)) {
         yield* existingOf(id)
         return yield* fail("foreign", id, "a row of this id was written by hand; only by hand it is removed")
       }
-      yield* change({ _tag: "Remove", id }, undefined)
-      ownership.forget(id)
-      fresh.set(id, { state: undefined, until: now() + PATIENCE_MS })
+      yield* change(
+        { _tag: "Remove", id },
+        () => undefined,
+        () => {
+          ownership.forget(id)
+          note(id, undefined)
+        }
+      )
       yield* Effect.logInfo("backend deregistered", { id })
     })
 
     const setDraining = Effect.fnUntraced(function* (id: string, draining: boolean) {
-      const existing = yield* existingOf(id)
-      yield* change({ _tag: "Drain", id, draining }, { ...existing, draining })
+      yield* existingOf(id)
+      yield* change(
+        { _tag: "Drain", id, draining },
+        (before) => before && { ...before, draining },
+        () => undefined
+      )
       yield* Effect.logInfo(draining ? "backend drains" : "backend drains no more", { id })
     })
 
     /** Writes what time has brought; what can't be written is due again with the next look. */
     const carryOut = Effect.fnUntraced(function* ({ changes, expired, removed }: Ownership.Verdicts) {
       if (changes.length === 0) return
-      const gone = new Set(removed)
-      const local = [...expired, ...removed].flatMap((id) => {
-        const backend = current().backends.get(id)
-        return backend === undefined ? [] : [{ id, backend: gone.has(id) ? undefined : { ...backend, expired: true } }]
-      })
+      const at = yield* Clock.currentTimeMillis
+      const silent = new Set(expired)
       // Out of rotation at once, whether or not the store can be told.
-      if (local.length > 0) yield* table.apply(local)
+      yield* table.apply([
+        ...expired.map((id): LocalChange => ({ id, at, change: (before) => before && { ...before, expired: true } })),
+        ...removed.map((id): LocalChange => ({ id, at, change: () => undefined }))
+      ])
       for (let from = 0; from < changes.length; from += BATCH) {
-        yield* writer.write(changes.slice(from, from + BATCH))
+        const batch = changes.slice(from, from + BATCH)
+        yield* writer.write(batch)
+        for (const made of batch) {
+          if (made._tag === "Expire" && silent.has(made.id)) ownership.expire(made.id, now())
+          if (made._tag !== "Remove") continue
+          ownership.forget(made.id)
+          note(made.id, undefined)
+        }
       }
-      for (const id of expired) ownership.expire(id)
-      for (const id of removed) {
-        ownership.forget(id)
-        fresh.set(id, { state: undefined, until: now() + PATIENCE_MS })
-      }
-      if (expired.length > 0)
-        yield* Effect.logWarning("backends are not heard of any more", {
-          ids: expired.slice(0, 20),
-          count: expired.length
-        })
-      if (removed.length > 0)
-        yield* Effect.logWarning("silent backends removed", { ids: removed.slice(0, 20), count: removed.length })
+      const told = (ids: ReadonlyArray<string>) => ({ ids: ids.slice(0, 20), count: ids.length })
+      if (expired.length > 0) yield* Effect.logWarning("backends are not heard of any more", told(expired))
+      if (removed.length > 0) yield* Effect.logWarning("silent backends removed", told(removed))
+    })
+
+    /** States whose rows somebody has removed by other ways than this: a row of the same id is none of theirs. */
+    const forgetStrays = Effect.fnUntraced(function* () {
+      const { backends, badIds, states } = current()
+      for (const id of strays.keys()) if (!states.has(id) || backends.has(id)) strays.delete(id)
+      const gone: Array<StoreChange> = []
+      yield* forEachSliced(states.values(), ({ id, owner }) => {
+        if (backends.has(id) || badIds.has(id) || fresh.has(id) || (owner !== pop && owner !== "")) return
+        const since = strays.get(id)
+        if (since === undefined) strays.set(id, now())
+        else if (now() - since >= STRAY_MS && gone.length < BATCH) gone.push({ _tag: "Forget", id })
+      })
+      yield* writer.write(gone)
     })
 
     const look = Effect.gen(function* () {
       const { origin, states } = current()
       if (origin !== "source") return
       const wall = yield* Clock.currentTimeMillis
+      const { held, lost } = table.status()
+      // What is not seen as it is says nothing of who is alive (T3).
+      if (lost !== undefined || held !== undefined) return ownership.lookAway(now())
       const unchanged = states === seen && ++looks % WHOLE_LOOK !== 0
       seen = states
-      if (table.status().lost !== undefined) ownership.lookAway()
-      else if (!unchanged) {
+      if (!unchanged) {
         yield* forEachSliced(states.values(), (state) => ownership.see(state, now(), wall))
-        ownership.keepOnly((id) => isRegistered(id), now())
+        ownership.keepOnly((id) => isRegistered(id) && current().backends.has(id), now())
       }
-      for (const [id, { until }] of fresh) if (until <= now()) fresh.delete(id)
-      yield* carryOut(ownership.due(now(), wall)).pipe(
-        Effect.andThen(() => Effect.sync(() => (failing = false))),
-        Effect.catch((error) => {
-          if (failing) return Effect.void
-          failing = true
-          return Effect.logWarning(
-            "the state of backends can't be written",
-            error instanceof StoreWriter.Busy ? "busy" : error.message
-          )
-        })
-      )
-    })
+      for (const id of fresh.keys()) stateOf(id)
+      yield* carryOut(ownership.due(now(), wall))
+      if (!unchanged) yield* forgetStrays()
+      failing = false
+    }).pipe(
+      Effect.catch((error) => {
+        if (failing) return Effect.void
+        failing = true
+        const why = error instanceof StoreWriter.Busy ? "too much waits for the store" : error.message
+        return Effect.logWarning("changes can't be made durable", why)
+      })
+    )
 
     yield* supervisor.supervise("registry", Effect.forever(Effect.andThen(look, Effect.sleep(LOOK_MS))))
 

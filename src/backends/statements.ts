@@ -91,6 +91,13 @@ export const statementsOf = (change: StoreChange, has?: (column: string) => bool
       return [update(STATE_TABLE, change.id, { owner: change.owner, expired: 1 })]
     case "Drain":
       return [upsert(STATE_TABLE, change.id, { draining: change.draining ? 1 : 0 })]
+    case "Forget":
+      return [
+        {
+          sql: `DELETE FROM ${STATE_TABLE} WHERE id = ? AND NOT EXISTS (SELECT 1 FROM backends WHERE backends.id = ${STATE_TABLE}.id)`,
+          params: [change.id]
+        }
+      ]
     case "Remove":
       return [remove("backends", change.id), remove(STATE_TABLE, change.id)]
   }

@@ -13,7 +13,7 @@ import { Supervisor } from "../actor/Supervisor.ts"
 import { type Backend, type BackendRow, type DecodedRow, encodeBackend } from "../domain/Backend.ts"
 import { mustHold, type Shrink } from "../domain/TableGate.ts"
 import { BackendSource, type SourceError, type SourceEvent } from "./BackendSource.ts"
-import { type LocalChange, make as makeLocalChanges } from "./LocalChanges.ts"
+import { type LocalChange, make as makeLocalChanges, PATIENCE_MS } from "./LocalChanges.ts"
 import { type Backends, type DecodedTable, decodeTable, diffTables } from "./TableUpdate.ts"
 import { TableSnapshotStore } from "./TableSnapshotStore.ts"
 import { Upstreams } from "./Upstreams.ts"
@@ -74,14 +74,17 @@ type Message =
   | { readonly _tag: "HoldElapsed"; readonly held: Held }
   | { readonly _tag: "Confirm"; readonly reply: Deferred.Deferred<boolean> }
   | { readonly _tag: "Local"; readonly changes: ReadonlyArray<LocalChange>; readonly reply: Deferred.Deferred<void> }
+  | { readonly _tag: "LocalDue" }
 
 interface OwnTable extends DecodedTable {
   readonly backends: Map<string, Backend>
 }
 
 interface Held {
-  readonly table: OwnTable
-  readonly shrink: Shrink
+  table: OwnTable
+  shrink: Shrink
+  /** Those that would leave the rotation. */
+  lost: ReadonlySet<string>
 }
 
 const MAILBOX = 16
@@ -100,6 +103,7 @@ export const make = Effect.fnUntraced(
       origin: "none",
       backends: new Map(),
       quarantined: new Map(),
+      badIds: new Set(),
       states: new Map()
     })
     const first = yield* Deferred.make<void>()
@@ -109,7 +113,8 @@ export const make = Effect.fnUntraced(
     let held: Held | undefined
     /** Of the table that is in force. */
     let backends = new Map<string, Backend>()
-    const local = makeLocalChanges()
+    const locals = makeLocalChanges()
+    const localTimer = yield* FiberHandle.make()
     /** The stored table lacks what was changed here. */
     let unsaved = false
     const refuses = source.shared ? options.refuses : undefined
@@ -175,16 +180,35 @@ export const make = Effect.fnUntraced(
     })
 
     const applyLocal = Effect.fnUntraced(function* (changes: ReadonlyArray<LocalChange>) {
-      for (const change of changes) {
-        const { backend, id } = change
-        local.add(change, backends.get(id), now())
-        for (const table of held === undefined ? [backends] : [backends, held.table.backends]) {
-          if (backend === undefined) table.delete(id)
-          else table.set(id, backend)
-        }
-        if (backend === undefined) upstreams.drop(id)
-        else upstreams.put(backend)
+      for (const local of changes) {
+        const { id } = local
+        const before = backends.get(id)
+        const after = local.change(before)
+        locals.add(local, before, after, now())
+        set(backends, id, after)
+        if (held !== undefined) set(held.table.backends, id, local.change(held.table.backends.get(id)))
+        if (after === undefined) upstreams.drop(id)
+        else upstreams.put(after)
       }
+      yield* published
+      if (locals.size() > 0)
+        yield* FiberHandle.run(localTimer, Effect.delay(actor.tell({ _tag: "LocalDue" }), PATIENCE_MS))
+    })
+
+    /** The source is right after all. */
+    const giveUpLocal = Effect.gen(function* () {
+      for (const [id, shown] of locals.giveUp(now())) {
+        yield* Effect.logWarning("a change of this POP was undone elsewhere", { id })
+        set(backends, id, shown)
+        if (shown === undefined) upstreams.drop(id)
+        else upstreams.put(shown)
+      }
+      yield* published
+      if (locals.size() > 0)
+        yield* FiberHandle.run(localTimer, Effect.delay(actor.tell({ _tag: "LocalDue" }), PATIENCE_MS))
+    })
+
+    const published = Effect.gen(function* () {
       unsaved = true
       const before = current()
       yield* SubscriptionRef.set(snapshot, { ...before, backends, version: before.version + 1 })
@@ -193,12 +217,16 @@ export const make = Effect.fnUntraced(
     const wakeForHold = (waiting: Held) =>
       FiberHandle.run(holdTimer, actor.tell({ _tag: "HoldElapsed", held: waiting }).pipe(Effect.delay(options.holdMs)))
 
-    const hold = Effect.fnUntraced(function* (table: OwnTable, shrink: Shrink) {
-      if (held !== undefined) {
-        const same = yield* diffTables(held.table.backends, table.backends)
-        if (same.put.length === 0 && same.drop.length === 0) return
+    const hold = Effect.fnUntraced(function* (table: OwnTable, shrink: Shrink, losing: ReadonlyArray<string>) {
+      // What it would remove has to stand unchanged, or become less; whatever else changes does not count.
+      const known = held
+      if (known !== undefined && losing.every((id) => known.lost.has(id))) {
+        known.table = table
+        known.shrink = shrink
+        known.lost = new Set(losing)
+        return
       }
-      const next: Held = { table, shrink }
+      const next: Held = { table, shrink, lost: new Set(losing) }
       held = next
       yield* Effect.logError("update held: it would remove too many backends at once", {
         ...shrink,
@@ -221,10 +249,10 @@ export const make = Effect.fnUntraced(
         ...(refuses === undefined ? {} : { refuses }),
         ...(known === undefined ? {} : { known })
       })
-      local.applyTo(table.backends, now())
+      locals.applyTo(table.backends, table.states, now())
       const baseline = current().origin === "none" && fallback !== undefined ? fallback.backends : current().backends
-      const { shrink } = yield* diffTables(baseline, table.backends)
-      if (mustHold(shrink, options.maxShrink)) yield* hold(table, shrink)
+      const { lost: losing, shrink } = yield* diffTables(baseline, table.backends)
+      if (mustHold(shrink, options.maxShrink)) yield* hold(table, shrink, losing)
       else yield* publish(table, "source")
     })
 
@@ -244,6 +272,7 @@ export const make = Effect.fnUntraced(
         if (confirmed !== undefined) yield* publish(confirmed.table, "source")
         return yield* Effect.asVoid(Deferred.succeed(message.reply, confirmed !== undefined))
       }
+      if (message._tag === "LocalDue") return yield* giveUpLocal
       if (message._tag === "Local") {
         yield* applyLocal(message.changes)
         return yield* Effect.asVoid(Deferred.succeed(message.reply, undefined))
@@ -298,6 +327,11 @@ export const make = Effect.fnUntraced(
   },
   Effect.annotateLogs({ service: "routing-table" })
 )
+
+const set = (backends: Map<string, Backend>, id: string, backend: Backend | undefined): void => {
+  if (backend === undefined) backends.delete(id)
+  else backends.set(id, backend)
+}
 
 const sameReasons = (a: DecodedTable, b: DecodedTable): boolean =>
   a.quarantined.size === b.quarantined.size &&

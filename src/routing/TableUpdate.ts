@@ -19,6 +19,8 @@ export interface DecodedTable {
   readonly backends: Backends
   /** Row's id -> reason. */
   readonly quarantined: ReadonlyMap<string, string>
+  /** Of the rows that are left out, as they are: nobody else may take them. */
+  readonly badIds: ReadonlySet<string>
   /** What is known of backends beside their rows (D0), by id; also of some that have none. */
   readonly states: ReadonlyMap<string, BackendState>
 }
@@ -28,6 +30,8 @@ export interface TableDiff {
   readonly put: ReadonlyArray<Backend>
   readonly drop: ReadonlyArray<string>
   readonly shrink: Shrink
+  /** Those that leave the rotation, by id. */
+  readonly lost: ReadonlyArray<string>
 }
 
 // So that a table of nothing but bad rows cannot fill the memory with reasons.
@@ -63,6 +67,7 @@ export const decodeTable = Effect.fnUntraced(function* (rows: ReadonlyArray<Back
   }
   const backends = new Map<string, Backend>()
   const quarantined = new Map<string, string>()
+  const badIds = new Set<string>()
   const quarantine = (id: string, reason: string): void => {
     if (quarantined.size >= MAX_QUARANTINED) return
     let name = id
@@ -73,20 +78,24 @@ export const decodeTable = Effect.fnUntraced(function* (rows: ReadonlyArray<Back
     const decoded = known?.rows.get(row) ?? decode(row)
     if (known !== undefined) decodedNow.set(row, decoded)
     if (decoded._tag === "Deleted") return
-    if (decoded._tag === "Bad") quarantine(decoded.id, decoded.reason)
-    else if (backends.has(decoded.backend.id)) quarantine(decoded.backend.id, "id: another row has the same id")
+    if (decoded._tag === "Bad") {
+      const id = row["id"]
+      // A longer one is nobody's.
+      if (typeof id === "string" && id.length <= 128) badIds.add(id)
+      quarantine(decoded.id, decoded.reason)
+    } else if (backends.has(decoded.backend.id)) quarantine(decoded.backend.id, "id: another row has the same id")
     else if (stateRows === undefined) backends.set(decoded.backend.id, decoded.backend)
     else backends.set(decoded.backend.id, withState(decoded.backend, states.get(decoded.backend.id) ?? neutral))
   })
   if (known !== undefined) known.rows = decodedNow
-  return { backends, quarantined, states } satisfies DecodedTable
+  return { backends, quarantined, badIds, states } satisfies DecodedTable
 })
 
 export const diffTables = Effect.fnUntraced(function* (before: Backends, after: Backends) {
   const put: Array<Backend> = []
   const drop: Array<string> = []
   let eligible = 0
-  let lost = 0
+  const lost: Array<string> = []
   yield* forEachSliced(after.values(), (backend) => {
     const known = before.get(backend.id)
     if (known !== backend && (known === undefined || !sameBackend(known, backend))) put.push(backend)
@@ -96,7 +105,7 @@ export const diffTables = Effect.fnUntraced(function* (before: Backends, after: 
     if (next === undefined) drop.push(backend.id)
     if (!isInRotation(backend)) return
     eligible++
-    if (next === undefined || !isInRotation(next)) lost++
+    if (next === undefined || !isInRotation(next)) lost.push(backend.id)
   })
-  return { put, drop, shrink: { eligible, lost } } satisfies TableDiff
+  return { put, drop, shrink: { eligible, lost: lost.length }, lost } satisfies TableDiff
 })

@@ -84,6 +84,7 @@ export const make = Effect.fnUntraced(function* ({ tokens = true, ...options }: 
       origin: "none",
       backends: new Map(),
       quarantined: new Map(),
+      badIds: new Set(),
       states: new Map()
     }),
     firstTable: Effect.void,

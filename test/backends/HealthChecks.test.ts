@@ -36,6 +36,7 @@ const make = Effect.fnUntraced(function* (
     origin: "none",
     backends: new Map(),
     quarantined: new Map(),
+    badIds: new Set(),
     states: new Map()
   }
   const snapshot = yield* SubscriptionRef.make(empty)

@@ -21,6 +21,7 @@ const make = Effect.gen(function* () {
     origin: "none",
     backends: new Map(),
     quarantined: new Map(),
+    badIds: new Set(),
     states: new Map()
   }
   const table = RoutingTable.of({

@@ -85,19 +85,34 @@ describe("T5: the safety gate", () => {
     })
   )
 
-  it.effect("waits anew for an update that differs from the held one", () =>
+  it.effect("waits on for an update that removes no more, whatever else changes", () =>
     Effect.gen(function* () {
       const { ids, source, table } = yield* ten
       yield* source.rows(...rows(1))
+      for (let change = 1; change <= 10; change++) {
+        yield* TestClock.adjust(HOLD_MS / 20)
+        yield* source.rows(...rows(2, { weight: change }))
+        assert.deepStrictEqual(table.status().held, { eligible: 10, lost: 8 })
+      }
+      yield* TestClock.adjust(HOLD_MS / 2)
+      yield* settled
+      assert.deepStrictEqual(ids(), ["b0", "b1"])
+    })
+  )
+
+  it.effect("waits anew for an update that removes others", () =>
+    Effect.gen(function* () {
+      const { ids, source, table } = yield* ten
+      yield* source.rows(...rows(2).slice(1))
       yield* TestClock.adjust(HOLD_MS - 1)
-      yield* source.rows(...rows(2))
+      yield* source.rows(...rows(3).filter(({ id }) => id !== "b1"))
       assert.deepStrictEqual(table.status().held, { eligible: 10, lost: 8 })
       yield* TestClock.adjust(HOLD_MS - 1)
       yield* settled
       assert.strictEqual(ids().length, 10)
       yield* TestClock.adjust(1)
       yield* settled
-      assert.deepStrictEqual(ids(), ["b0", "b1"])
+      assert.deepStrictEqual(ids(), ["b0", "b2"])
     })
   )
 

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Arbitrary from "effect/Arbitrary"
 import * as Effect from "effect/Effect"
 import { type BackendRow, encodeBackend } from "../../src/domain/Backend.ts"
+import type { LocalChange } from "../../src/routing/LocalChanges.ts"
 import { decodeTable } from "../../src/routing/TableUpdate.ts"
 import { backends, between } from "../support/arbitraries.ts"
 import { backend, row } from "../support/fixtures.ts"
@@ -71,13 +72,17 @@ describe("R9: rows of a shared table", () => {
 })
 
 describe("T5: what this POP changes itself", () => {
-  const draining = (id: string) => ({ id, backend: backend({ id, draining: true }) })
+  const draining = (id: string): LocalChange => ({
+    id,
+    at: 0,
+    change: (before) => before && { ...before, draining: true }
+  })
 
   it.effect("is not held, whatever share it is, and is what later updates are measured against", () =>
     Effect.gen(function* () {
       const { ids, sound, source, table } = yield* tableRig.make()
       yield* source.rows(...tableRig.rows(10))
-      yield* table.apply(Array.from({ length: 8 }, (_, index) => ({ id: `b${index}`, backend: undefined })))
+      yield* table.apply(Array.from({ length: 8 }, (_, index) => ({ id: `b${index}`, at: 0, change: () => undefined })))
       assert.deepStrictEqual([ids(), table.status().held], [["b8", "b9"], undefined])
       yield* source.rows(...tableRig.rows(10).slice(8))
       assert.deepStrictEqual([ids(), table.status().held, sound()], [["b8", "b9"], undefined, true])
@@ -90,7 +95,7 @@ describe("T5: what this POP changes itself", () => {
       yield* source.rows(...tableRig.rows(10))
       yield* source.rows(...tableRig.rows(2))
       assert.isDefined(table.status().held)
-      yield* table.apply([{ id: "new", backend: backend({ id: "new" }) }, draining("b0")])
+      yield* table.apply([{ id: "new", at: 0, change: () => backend({ id: "new" }) }, draining("b0")])
       assert.isTrue(yield* table.confirm)
       assert.sameMembers([...ids()], ["b0", "b1", "new"])
       assert.sameMembers([...((yield* storedIds) ?? [])], ["b0", "b1", "new"])

@@ -31,6 +31,7 @@ const make = Effect.fnUntraced(function* (options?: RoutingOptions) {
     origin: "none",
     backends: new Map(),
     quarantined: new Map(),
+    badIds: new Set(),
     states: new Map()
   }
   const table = RoutingTable.of({

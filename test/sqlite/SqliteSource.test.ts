@@ -2,7 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
-import { mkdirSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs"
+import { spawnSync } from "node:child_process"
+import { mkdirSync, readFileSync, renameSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import * as SqliteSource from "../../layers/sqlite/SqliteSource.ts"
@@ -68,6 +69,28 @@ describe("SqliteSource", () => {
         nothing
       ])
       assert.deepStrictEqual(events.map(summary), ["rows ", "rows a", "unchanged", "rows a,b", "unchanged"])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("undoes what a writer has left behind that was killed, and reads on", () =>
+    Effect.gen(function* () {
+      const path = join(yield* tempDirectory, "routing.db")
+      onDatabase(path, `${MISSION}; ${insert("a")}`)
+      // So many rows that they are in the file before the end, which never comes.
+      const half = `
+        const { DatabaseSync } = require("node:sqlite")
+        const db = new DatabaseSync(${JSON.stringify(path)})
+        db.exec("PRAGMA cache_size = 1; BEGIN")
+        const put = db.prepare("INSERT INTO backends (id, region, wg_ip, port) VALUES (?, 'eu', '10.0.0.1', 80)")
+        for (let i = 0; i < 5000; i++) put.run("half-" + i)
+        process.kill(process.pid, "SIGKILL")`
+      spawnSync(process.execPath, ["-e", half])
+      assert.isAbove(statSync(`${path}-journal`).size, 0)
+      const [first] = yield* looks(path, [])
+      assert.deepStrictEqual(
+        rowsOf(first).map(({ id }) => id),
+        ["a"]
+      )
     }).pipe(Effect.scoped)
   )
 

@@ -68,6 +68,7 @@ export const make = Effect.fnUntraced(function* (options: TrafficRigOptions = {}
       origin: "none",
       backends: new Map(),
       quarantined: new Map(),
+      badIds: new Set(),
       states: new Map()
     }),
     firstTable: Deferred.await(first),

@@ -19,6 +19,8 @@ export interface LocalChanges {
   readonly add: (change: LocalChange, before: Backend | undefined, after: Backend | undefined, now: number) => void
   /** Makes a table that the source has given what it will be. */
   readonly applyTo: (backends: Map<string, Backend>, states: ReadonlyMap<string, BackendState>, now: number) => void
+  /** The source has looked, and shows what it showed last. */
+  readonly confirm: (now: number) => void
   /** Gives up what the source should have shown by now; what the table has to have instead. */
   readonly giveUp: (now: number) => ReadonlyArray<readonly [id: string, shown: Backend | undefined]>
   readonly size: () => number
@@ -26,6 +28,9 @@ export interface LocalChanges {
 
 /** Every source shows a change sooner; one that has not by then shows that another POP has undone it. */
 export const PATIENCE_MS = 5_000
+
+/** A look may have begun so long before it is told of. */
+const LOOK_MS = 1_000
 
 interface Entry {
   /** All that the source may still show from before. */
@@ -48,9 +53,14 @@ export const make = (): LocalChanges => {
   const entries = new Map<string, Entry>()
   return {
     add: ({ at, id }, before, after, now) => {
-      const earlier = entries.get(id)?.before.slice(-MOST_BEFORE) ?? []
+      const earlier = entries.get(id)
       const until = now + PATIENCE_MS
-      entries.set(id, { before: [...earlier, before], after, at, until, seen: false, shown: before })
+      const all = [...(earlier?.before.slice(-MOST_BEFORE) ?? []), before]
+      const shown = earlier === undefined ? before : earlier.shown
+      entries.set(id, { before: all, after, at, until, seen: false, shown })
+    },
+    confirm: (now) => {
+      for (const entry of entries.values()) if (now >= entry.until - PATIENCE_MS + LOOK_MS) entry.seen = true
     },
     applyTo: (backends, states, now) => {
       for (const [id, entry] of entries) {

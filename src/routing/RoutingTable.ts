@@ -288,6 +288,7 @@ export const make = Effect.fnUntraced(
       if (lost !== undefined) yield* Effect.logInfo("source is back", { source: source.name })
       lost = undefined
       if (event._tag === "Rows") yield* takeRows(event.rows, event.states)
+      else locals.confirm(now())
       // What the source says and what is served are the same thing only while nothing is held.
       if (held === undefined) confirmedAt = now()
     })

@@ -110,6 +110,25 @@ describe("a change that was made here", () => {
     })
   )
 
+  it.effect("and undone before the source looked: it has nothing new to show, and that says it", () =>
+    Effect.gen(function* () {
+      const { ids, source, table } = yield* tableRig.make()
+      yield* source.rows(row({ id: "other" }))
+      yield* table.apply([{ id: "a", change: () => one, at: 0 }])
+      yield* source.unchanged
+      yield* TestClock.adjust(LocalChanges.PATIENCE_MS)
+      yield* settled
+      assert.sameMembers([...ids()], ["other", "a"], "that look may have begun before")
+      yield* source.unchanged
+      yield* TestClock.adjust(LocalChanges.PATIENCE_MS - 1)
+      yield* settled
+      assert.sameMembers([...ids()], ["other", "a"])
+      yield* TestClock.adjust(1)
+      yield* settled
+      assert.deepStrictEqual(ids(), ["other"])
+    })
+  )
+
   it.effect("is kept while the source shows nothing at all", () =>
     Effect.gen(function* () {
       const { ids, source, table } = yield* tableRig.make()

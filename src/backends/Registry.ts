@@ -89,6 +89,9 @@ const fail = (reason: RegistryError["reason"], id: string, detail: string) =>
 /** A state without its row is forgotten after so long: the two may come one after the other. */
 const STRAY_MS = 60_000
 
+/** So many are named in a log line. */
+const told = (ids: ReadonlyArray<string>) => ({ ids: ids.slice(0, 20), count: ids.length })
+
 export const make = Effect.fnUntraced(
   function* (options: RegistryOptions) {
     const { policy, pop } = options
@@ -265,7 +268,6 @@ export const make = Effect.fnUntraced(
           note(made.id, undefined)
         }
       }
-      const told = (ids: ReadonlyArray<string>) => ({ ids: ids.slice(0, 20), count: ids.length })
       if (expired.length > 0) yield* Effect.logWarning("backends are not heard of any more", told(expired))
       if (removed.length > 0) yield* Effect.logWarning("silent backends removed", told(removed))
     })

@@ -1,5 +1,6 @@
 import type { Backend } from "../domain/Backend.ts"
-import { type Observed, unobserved } from "../routing/Upstream.ts"
+import { type BackendState, REGISTERED } from "../domain/BackendState.ts"
+import { connectionsOf, type Observed, unobserved, type Upstream } from "../routing/Upstream.ts"
 
 /** A backend for people and programs (D1). Times of the wall clock in milliseconds. */
 export interface BackendView {
@@ -57,4 +58,39 @@ export const stateNameOf = (backend: Backend, observed: Observed = unobserved): 
   const circuit = circuitNameOf(observed)
   if (circuit !== "closed") return `circuit-${circuit}`
   return backend.weight === 0 ? "standby" : "active"
+}
+
+/** What is known of a backend beside its row. */
+export interface ViewParts {
+  readonly pop: string
+  readonly state: BackendState | undefined
+  /** Of a backend that this POP owns. */
+  readonly times: { readonly registeredAt: number; readonly heardAt: number } | undefined
+  readonly upstream: Upstream | undefined
+}
+
+export const backendView = (backend: Backend, { pop, state, times, upstream }: ViewParts): BackendView => {
+  const observed = upstream?.observed ?? unobserved
+  const registered = state?.source === REGISTERED
+  return {
+    id: backend.id,
+    app: backend.app,
+    region: backend.region,
+    country: backend.country,
+    address: backend.address,
+    port: backend.port,
+    healthy: backend.healthy && !backend.expired,
+    weight: backend.weight,
+    softLimit: backend.softLimit,
+    hardLimit: backend.hardLimit === Infinity ? 0 : backend.hardLimit,
+    connections: upstream === undefined ? 0 : connectionsOf(upstream),
+    source: registered ? "api" : "table",
+    owner: registered ? (times === undefined ? state.owner : pop) : undefined,
+    state: stateNameOf(backend, observed),
+    circuit: circuitNameOf(observed),
+    checkError: observed.checkError,
+    share: observed.share,
+    registeredAt: registered ? times?.registeredAt || state.registeredAt || undefined : undefined,
+    lastHeartbeatAt: registered ? times?.heardAt || state.heartbeatAt || undefined : undefined
+  }
 }

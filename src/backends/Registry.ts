@@ -9,13 +9,13 @@ import { forEachSliced } from "../actor/Sliced.ts"
 import { Supervisor } from "../actor/Supervisor.ts"
 import { type Backend, type BackendRow, decodeBackend, sameBackend } from "../domain/Backend.ts"
 import { type BackendState, REGISTERED } from "../domain/BackendState.ts"
-import { type LocalChange, PATIENCE_MS } from "../routing/LocalChanges.ts"
+import type { LocalChange } from "../routing/LocalChanges.ts"
 import { RoutingTable } from "../routing/RoutingTable.ts"
-import { connectionsOf, unobserved } from "../routing/Upstream.ts"
 import { Upstreams } from "../routing/Upstreams.ts"
 import type { AddressPolicy } from "./addressPolicy.ts"
-import { type BackendView, circuitNameOf, stateNameOf } from "./BackendView.ts"
+import { type BackendView, backendView } from "./BackendView.ts"
 import type { BackendStore, StoreChange, StoreError } from "./BackendStore.ts"
+import * as FreshStates from "./FreshStates.ts"
 import * as Ownership from "./Ownership.ts"
 import * as StoreWriter from "./StoreWriter.ts"
 
@@ -72,14 +72,6 @@ const LOOK_MS = 1_000
 const WHOLE_LOOK = 10
 const NOT_READ = "the table could not be read yet"
 
-/** Written here, and not yet shown by the source. */
-interface Fresh {
-  readonly state: BackendState | undefined
-  /** Those that were shown when it was written. */
-  readonly states: unknown
-  readonly until: number
-}
-
 /** Changes of one write; a store may have limits. */
 const BATCH = 256
 
@@ -102,8 +94,7 @@ export const make = Effect.fnUntraced(
     const now = yield* monotonicMs
     const scope = yield* Effect.scope
     const ownership = Ownership.make(options)
-    /** Written here, and not yet shown by the source. */
-    const fresh = new Map<string, Fresh>()
+    const fresh = FreshStates.make()
     /** States without a row, and since when. */
     const strays = new Map<string, number>()
     let failing = false
@@ -112,19 +103,9 @@ export const make = Effect.fnUntraced(
 
     const current = () => SubscriptionRef.getUnsafe(table.snapshot)
 
-    const stateOf = (id: string): BackendState | undefined => {
-      const shown = current().states.get(id)
-      const own = fresh.get(id)
-      if (own === undefined) return shown
-      // Of a table that was read before it was written, nothing is to be believed.
-      const unseen = own.states === current().states
-      if (own.state?.source !== shown?.source && (unseen || own.until > now())) return own.state
-      fresh.delete(id)
-      return shown
-    }
+    const stateOf = (id: string): BackendState | undefined => fresh.stateOf(id, current().states, now())
 
-    const note = (id: string, state: BackendState | undefined): void =>
-      void fresh.set(id, { state, states: current().states, until: now() + PATIENCE_MS })
+    const note = (id: string, state: BackendState | undefined): void => fresh.note(id, state, current().states, now())
 
     const isRegistered = (id: string): boolean => stateOf(id)?.source === REGISTERED
 
@@ -299,7 +280,7 @@ export const make = Effect.fnUntraced(
         yield* forEachSliced(states.values(), (state) => ownership.see(state, now(), wall))
         ownership.keepOnly((id) => isRegistered(id) && current().backends.has(id), now())
       }
-      for (const id of fresh.keys()) stateOf(id)
+      fresh.forgetShown(states, now())
       yield* carryOut(ownership.due(now(), wall))
       if (!unchanged) yield* forgetStrays()
       failing = false
@@ -314,36 +295,13 @@ export const make = Effect.fnUntraced(
 
     yield* supervisor.supervise("registry", Effect.forever(Effect.andThen(look, Effect.sleep(LOOK_MS))))
 
-    const viewOf = (backend: Backend): BackendView => {
-      const state = stateOf(backend.id)
-      const times = ownership.times(backend.id)
-      const upstream = upstreams.get(backend.id)
-      const observed = upstream?.observed ?? unobserved
-      const registered = state?.source === REGISTERED
-      return {
-        id: backend.id,
-        app: backend.app,
-        region: backend.region,
-        country: backend.country,
-        address: backend.address,
-        port: backend.port,
-        healthy: backend.healthy && !backend.expired,
-        weight: backend.weight,
-        softLimit: backend.softLimit,
-        hardLimit: backend.hardLimit === Infinity ? 0 : backend.hardLimit,
-        connections: upstream === undefined ? 0 : connectionsOf(upstream),
-        source: registered ? "api" : "table",
-        owner: registered ? (times === undefined ? state.owner : pop) : undefined,
-        state: stateNameOf(backend, observed),
-        circuit: circuitNameOf(observed),
-        checkError: observed.checkError,
-        share: observed.share,
-        registeredAt: registered ? times?.registeredAt || state.registeredAt || undefined : undefined,
-        lastHeartbeatAt: registered ? times?.heardAt || state.heartbeatAt || undefined : undefined
-      }
-    }
-
-    let counted: { readonly states: unknown; readonly count: number } | undefined
+    const viewOf = (backend: Backend): BackendView =>
+      backendView(backend, {
+        pop,
+        state: stateOf(backend.id),
+        times: ownership.times(backend.id),
+        upstream: upstreams.get(backend.id)
+      })
 
     return Registry.of({
       register,
@@ -358,18 +316,7 @@ export const make = Effect.fnUntraced(
         for (const backend of current().backends.values()) yield viewOf(backend)
       },
       quarantined: () => current().quarantined,
-      registered: () => {
-        const { states } = current()
-        if (counted?.states !== states) {
-          let count = 0
-          for (const { source } of states.values()) if (source === REGISTERED) count++
-          counted = { states, count }
-        }
-        let more = 0
-        for (const [id, { state }] of fresh)
-          more += Number(state !== undefined) - Number(states.get(id)?.source === REGISTERED)
-        return counted.count + more
-      }
+      registered: () => fresh.registered(current().states)
     })
   },
   Effect.annotateLogs({ service: "registry" })

@@ -72,7 +72,8 @@ export const layer = (
               table: table.status(),
               listeners: { wanted: listeners, open: transport.census().listeners },
               pausedMs: pausedMs(),
-              actors: supervisor.list()
+              actors: supervisor.list(),
+              storeFails: registry.storeFails()
             })
             return reasons.length === 0
               ? { ready: true as const, reasons, degraded }

@@ -9,6 +9,8 @@ export interface Condition {
   /** How long accepting has been paused; undefined when it is not. */
   readonly pausedMs: number | undefined
   readonly actors: ReadonlyArray<ActorStatus>
+  /** Registrations can't be made durable. */
+  readonly storeFails: boolean
 }
 
 export interface Readiness {
@@ -29,7 +31,7 @@ const named = (conditions: Readonly<Record<string, boolean>>): ReadonlyArray<str
  * Whether clients should be sent here (D3): `reasons` say why not. What only limits the POP is `degraded`. Names and not
  * details: everyone may ask.
  */
-export const readinessOf = ({ actors, draining, listeners, pausedMs, table }: Condition): Readiness => ({
+export const readinessOf = ({ actors, draining, listeners, pausedMs, storeFails, table }: Condition): Readiness => ({
   reasons: named({
     draining,
     "no-table": table.origin === "none",
@@ -40,6 +42,7 @@ export const readinessOf = ({ actors, draining, listeners, pausedMs, table }: Co
     "source-lost": table.lost !== undefined,
     "table-stored": table.origin === "snapshot",
     "table-old": table.ageMs !== undefined && table.ageMs > MAX_TABLE_AGE_MS,
+    "store-failing": storeFails,
     "update-held": table.held !== undefined,
     "rows-quarantined": table.quarantined > 0,
     "actor-failing": actors.some(({ state }) => state === "crash-loop")

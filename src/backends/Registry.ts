@@ -55,6 +55,8 @@ export class Registry extends Context.Service<
     readonly quarantined: () => ReadonlyMap<string, string>
     /** How many have registered and are still in the table, here or at another POP. */
     readonly registered: () => number
+    /** The last change could not be made durable. */
+    readonly storeFails: () => boolean
   }
 >()("edgeproxy/backends/Registry") {
   static readonly layer = (
@@ -242,6 +244,7 @@ export const make = Effect.fnUntraced(
       for (let from = 0; from < changes.length; from += BATCH) {
         const batch = changes.slice(from, from + BATCH)
         yield* writer.write(batch)
+        failing = false
         for (const made of batch) {
           if (made._tag === "Expire" && silent.has(made.id)) ownership.expire(made.id, now())
           if (made._tag !== "Remove") continue
@@ -283,7 +286,6 @@ export const make = Effect.fnUntraced(
       fresh.forgetShown(states, now())
       yield* carryOut(ownership.due(now(), wall))
       if (!unchanged) yield* forgetStrays()
-      failing = false
     }).pipe(
       Effect.catch((error) => {
         if (failing) return Effect.void
@@ -316,7 +318,8 @@ export const make = Effect.fnUntraced(
         for (const backend of current().backends.values()) yield viewOf(backend)
       },
       quarantined: () => current().quarantined,
-      registered: () => fresh.registered(current().states)
+      registered: () => fresh.registered(current().states),
+      storeFails: () => failing
     })
   },
   Effect.annotateLogs({ service: "registry" })

@@ -98,7 +98,8 @@ export const make = (): MemoryRegistry => {
       get: (id) => views.get(id),
       list: () => views.values(),
       quarantined: () => quarantined,
-      registered: () => Array.from(views.values()).filter(({ source }) => source === "api").length
+      registered: () => Array.from(views.values()).filter(({ source }) => source === "api").length,
+      storeFails: () => false
     })
   }
   return registry

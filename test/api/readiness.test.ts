@@ -15,7 +15,8 @@ const fine: Condition = {
   },
   listeners: { wanted: 2, open: 2 },
   pausedMs: undefined,
-  actors: []
+  actors: [],
+  storeFails: false
 }
 
 const lost = new SourceError({ source: "sqlite", target: "/secret/path", reason: "missing", detail: "no such file" })
@@ -40,6 +41,7 @@ describe("readiness (D3)", () => {
     ["table-old", { table: { ...fine.table, ageMs: 60_001 } }],
     ["table-stored", { table: { ...fine.table, origin: "snapshot" } }],
     ["update-held", { table: { ...fine.table, held: { eligible: 4, lost: 3 } } }],
+    ["store-failing", { storeFails: true }],
     ["rows-quarantined", { table: { ...fine.table, quarantined: 1 } }],
     [
       "actor-failing",

@@ -85,11 +85,15 @@ describe("D1, D2: a backend that registers", () => {
     Effect.gen(function* () {
       const { pop, registry, world } = yield* alone
       world.failing = "unavailable"
+      assert.isFalse(registry.storeFails())
       assert.strictEqual(yield* reasonOf(registry.register(registration("a"))), "not-durable")
+      yield* pass(10_000)
+      assert.isTrue(registry.storeFails(), "until something could be written")
       assert.isUndefined(registry.get("a"))
       assert.isFalse(inRotation(pop, "a"))
       world.failing = undefined
       assert.strictEqual(yield* registry.register(registration("a")), "created")
+      assert.isFalse(registry.storeFails())
     })
   )
 

@@ -67,7 +67,11 @@ export class Registry extends Context.Service<
 
 export interface RegistryOptions extends Ownership.OwnershipOptions {
   readonly policy: AddressPolicy
+  /** Most backends that may have registered, at all POPs; none more is taken here. */
+  readonly most?: number
 }
+
+const MOST = 100_000
 
 const LOOK_MS = 1_000
 /** A table that has not changed is gone through only with every so manyth look. */
@@ -155,6 +159,9 @@ export const make = Effect.fnUntraced(
       const existing = snapshot.backends.get(id)
       if (!known && (existing !== undefined || snapshot.badIds.has(id))) {
         return yield* fail("foreign", id, "a row of this id was written by hand; only by hand it is changed")
+      }
+      if (!known && fresh.registered(snapshot.states) >= (options.most ?? MOST)) {
+        return yield* fail("busy", id, "too many backends have registered")
       }
       const { backend } = decoded
       // What an operator has said of it stays.

@@ -118,6 +118,20 @@ describe("D1, D2: a backend that registers", () => {
     })
   )
 
+  it.effect("beyond the number that may is not taken; those that are known go on", () =>
+    Effect.gen(function* () {
+      const world = makeWorld()
+      const { registry, show } = yield* makePop(world, "gru", TTL_MS, 2)
+      yield* show
+      yield* registry.register(registration("a"))
+      yield* registry.register(registration("b"))
+      assert.strictEqual(yield* reasonOf(registry.register(registration("c"))), "busy")
+      assert.strictEqual(yield* registry.register(registration("a", { port: 81 })), "known")
+      yield* registry.deregister("b")
+      assert.strictEqual(yield* registry.register(registration("c")), "created")
+    })
+  )
+
   it.effect("is told what is wrong with what it says", () =>
     Effect.gen(function* () {
       const { registry, world } = yield* alone

@@ -66,10 +66,10 @@ const policy = addressPolicy.make({
 })
 
 /** One POP of the world; `show` lets it see the database as it is now. */
-export const makePop = Effect.fnUntraced(function* (world: World, pop: string, ttlMs = TTL_MS) {
+export const makePop = Effect.fnUntraced(function* (world: World, pop: string, ttlMs = TTL_MS, most = 1_000_000) {
   const source = yield* ScriptedSource.make({ shared: true })
   const services = yield* Layer.build(
-    Registry.layer({ pop, ttlMs, policy }).pipe(
+    Registry.layer({ pop, ttlMs, policy, most }).pipe(
       Layer.provideMerge(RoutingTable.layer({ maxShrink: 0.5, holdMs: 60_000, refuses: policy })),
       Layer.provideMerge(
         Layer.mergeAll(

@@ -1,0 +1,77 @@
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { spawn } from "node:child_process"
+import { once } from "node:events"
+import { fileURLToPath } from "node:url"
+import type { Row } from "../support/routingDb.ts"
+
+const node = fileURLToPath(new URL("../../node_modules/.bin/node", import.meta.url))
+
+/** Answers HTTP checks; everybody else gets its name and then the own bytes back, FIN included. */
+const program = `
+const net = require("node:net")
+const [name, port] = process.argv.slice(1)
+net.createServer({ noDelay: true }, (socket) => {
+  let greeted = false
+  socket.on("error", () => undefined)
+  socket.on("data", (bytes) => {
+    if (!greeted && bytes.toString("latin1", 0, 4) === "GET ") {
+      return socket.end("HTTP/1.1 200 OK\\r\\nConnection: close\\r\\n\\r\\n")
+    }
+    if (!greeted) socket.write(name + "\\n")
+    greeted = true
+    socket.write(bytes)
+  })
+}).listen({ host: "127.0.0.1", port: Number(port), backlog: 4096 }, function () { console.log(this.address().port) })
+`
+
+/** A backend in a process of its own, which can be killed and come back at the same port. */
+export interface ChaosBackend {
+  readonly name: string
+  readonly port: number
+  readonly row: (more?: Partial<Row>) => Row
+  /** SIGKILL; done when the process is gone. */
+  readonly kill: Effect.Effect<void>
+  readonly start: Effect.Effect<void, never, Scope.Scope>
+  readonly signal: (signal: "SIGSTOP" | "SIGCONT") => Effect.Effect<void>
+}
+
+const launch = Effect.fnUntraced(function* (name: string, port: number) {
+  const child = yield* Effect.acquireRelease(
+    Effect.sync(() => spawn(node, ["-e", program, name, String(port)], { stdio: ["ignore", "pipe", "inherit"] })),
+    (child) => Effect.sync(() => child.kill("SIGKILL"))
+  )
+  const [line]: ReadonlyArray<unknown> = yield* Effect.promise(() => once(child.stdout, "data"))
+  return { child, port: Number(String(line)) }
+})
+
+/** Starts on a free port of 127.0.0.1; it is killed with the scope. */
+export const chaosBackend = Effect.fnUntraced(function* (
+  name: string
+): Effect.fn.Return<ChaosBackend, never, Scope.Scope> {
+  const first = yield* launch(name, 0)
+  const { port } = first
+  let child = first.child
+  return {
+    name,
+    port,
+    row: (more = {}) => ({
+      app: "test",
+      id: name,
+      region: "sa",
+      country: "BR",
+      wg_ip: "127.0.0.1",
+      port,
+      hard_limit: 0,
+      ...more
+    }),
+    kill: Effect.promise(async () => {
+      const exit = once(child, "exit")
+      if (child.kill("SIGKILL")) await exit
+    }),
+    start: Effect.map(launch(name, port), (again) => {
+      child = again.child
+    }),
+    signal: (signal) => Effect.sync(() => void child.kill(signal))
+  }
+})

@@ -41,15 +41,22 @@ const UNTOUCHED = 3
 const german = (index: number): string => `127.3.0.${1 + index}`
 const hasProc = countFds() !== undefined
 
+interface SceneOptions extends Omit<EdgeOptions, "env"> {
+  /** Puts the rows where the proxy is told to look for them, instead of into its SQLite file. */
+  readonly publish?: (rows: ReadonlyArray<Row>) => Effect.Effect<void>
+}
+
 export const scene = Effect.fnUntraced(function* (
   TRANSPORT: string,
   rows: ReadonlyArray<Row>,
   env: Readonly<Record<string, string>> = {},
-  options: Omit<EdgeOptions, "env"> = {}
+  { publish, ...options }: SceneOptions = {}
 ) {
   const steady = yield* chaosBackend("steady")
+  const all = [...rows, steady.row({ region: "eu", country: "DE" })]
+  if (publish !== undefined) yield* publish(all)
   const edge = yield* startWith(
-    [...rows, steady.row({ region: "eu", country: "DE" })],
+    publish === undefined ? all : [],
     { TRANSPORT, OVERLOAD_LOOP_DELAY_MS: "10000", ...env },
     options
   )

@@ -34,7 +34,7 @@ for (const engine of engines) {
           const launch = (port: string) => start([...tables, "--tick-ms", "50", "--db", db, "--port", port])
           let agent = yield* launch("0")
           const { port } = new URL(agent.url)
-          const all = yield* Effect.forEach(["a", "b"], chaosBackend)
+          const all = yield* Effect.forEach(["a", "b"], (name) => chaosBackend(name))
           const late = yield* chaosBackend("late")
           const play = yield* scene(
             engine,

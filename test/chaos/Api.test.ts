@@ -46,7 +46,7 @@ for (const engine of engines) {
       "flooded with good, wrong, silent and endless requests: clients notice nothing",
       () =>
         Effect.gen(function* () {
-          const all = yield* Effect.forEach(["a", "b"], chaosBackend)
+          const all = yield* Effect.forEach(["a", "b"], (name) => chaosBackend(name))
           const play = yield* scene(
             engine,
             all.map(({ row }) => row({ app: "test" })),

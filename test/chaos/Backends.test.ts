@@ -49,7 +49,7 @@ for (const engine of engines) {
         `killed with -9 and restarted in turn, ${how}: only what was under way with them is lost`,
         () =>
           Effect.gen(function* () {
-            const all = yield* Effect.forEach(["a", "b", "c"], chaosBackend)
+            const all = yield* Effect.forEach(["a", "b", "c"], (name) => chaosBackend(name))
             const play = yield* scene(
               engine,
               all.map(({ row }) => row()),
@@ -81,7 +81,7 @@ for (const engine of engines) {
       "stopped and continued: newcomers are served by others, and who waited gets all his bytes",
       () =>
         Effect.gen(function* () {
-          const all = yield* Effect.forEach(["a", "b"], chaosBackend)
+          const all = yield* Effect.forEach(["a", "b"], (name) => chaosBackend(name))
           const play = yield* scene(
             engine,
             all.map(({ row }) => row()),

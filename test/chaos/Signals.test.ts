@@ -12,7 +12,7 @@ for (const engine of engines) {
       "SIGTERM twice under load: it ends at once, nobody takes half for the whole, and the next start serves",
       () =>
         Effect.gen(function* () {
-          const all = yield* Effect.forEach(["a", "b"], chaosBackend)
+          const all = yield* Effect.forEach(["a", "b"], (name) => chaosBackend(name))
           for (const _ of upTo(rounds)) {
             const play = yield* scene(
               engine,

@@ -29,7 +29,7 @@ for (const engine of engines) {
       "deleted, cut, corrupted and replaced under load costs no client anything",
       () =>
         Effect.gen(function* () {
-          const all = yield* Effect.forEach(["a", "b"], chaosBackend)
+          const all = yield* Effect.forEach(["a", "b"], (name) => chaosBackend(name))
           const late = yield* chaosBackend("late")
           const { row } = late
           const play = yield* scene(

@@ -10,7 +10,7 @@ const node = fileURLToPath(new URL("../../node_modules/.bin/node", import.meta.u
 /** Answers HTTP checks; everybody else gets its name and then the own bytes back, FIN included. */
 const program = `
 const net = require("node:net")
-const [name, port] = process.argv.slice(1)
+const [name, host, port] = process.argv.slice(1)
 net.createServer({ noDelay: true }, (socket) => {
   let greeted = false
   socket.on("error", () => undefined)
@@ -22,7 +22,7 @@ net.createServer({ noDelay: true }, (socket) => {
     greeted = true
     socket.write(bytes)
   })
-}).listen({ host: "127.0.0.1", port: Number(port), backlog: 4096 }, function () { console.log(this.address().port) })
+}).listen({ host, port: Number(port), backlog: 4096 }, function () { console.log(this.address().port) })
 `
 
 /** A backend in a process of its own, which can be killed and come back at the same port. */
@@ -36,20 +36,33 @@ export interface ChaosBackend {
   readonly signal: (signal: "SIGSTOP" | "SIGCONT") => Effect.Effect<void>
 }
 
-const launch = Effect.fnUntraced(function* (name: string, port: number) {
+/** Where it runs: a network namespace of its own, for one. */
+export interface Place {
+  readonly address: string
+  /** What its command is put behind. */
+  readonly through: ReadonlyArray<string>
+}
+
+const here: Place = { address: "127.0.0.1", through: [] }
+
+const launch = Effect.fnUntraced(function* (name: string, port: number, { address, through }: Place) {
+  // Whatever is put before it becomes it: a signal hits the backend.
+  const command = ["exec", ...through, '"$0"', '"$@"'].join(" ")
+  const args = ["-c", command, node, "-e", program, name, address, String(port)]
   const child = yield* Effect.acquireRelease(
-    Effect.sync(() => spawn(node, ["-e", program, name, String(port)], { stdio: ["ignore", "pipe", "inherit"] })),
+    Effect.sync(() => spawn("sh", args, { stdio: ["ignore", "pipe", "inherit"] })),
     (child) => Effect.sync(() => child.kill("SIGKILL"))
   )
   const [line]: ReadonlyArray<unknown> = yield* Effect.promise(() => once(child.stdout, "data"))
   return { child, port: Number(String(line)) }
 })
 
-/** Starts on a free port of 127.0.0.1; it is killed with the scope. */
+/** Starts on a free port, of 127.0.0.1 unless it is elsewhere; it is killed with the scope. */
 export const chaosBackend = Effect.fnUntraced(function* (
-  name: string
+  name: string,
+  place: Place = here
 ): Effect.fn.Return<ChaosBackend, never, Scope.Scope> {
-  const first = yield* launch(name, 0)
+  const first = yield* launch(name, 0, place)
   const { port } = first
   let child = first.child
   return {
@@ -60,7 +73,7 @@ export const chaosBackend = Effect.fnUntraced(function* (
       id: name,
       region: "sa",
       country: "BR",
-      wg_ip: "127.0.0.1",
+      wg_ip: place.address,
       port,
       hard_limit: 0,
       ...more
@@ -69,7 +82,7 @@ export const chaosBackend = Effect.fnUntraced(function* (
       const exit = once(child, "exit")
       if (child.kill("SIGKILL")) await exit
     }),
-    start: Effect.map(launch(name, port), (again) => {
+    start: Effect.map(launch(name, port, place), (again) => {
       child = again.child
     }),
     signal: (signal) => Effect.sync(() => void child.kill(signal))

@@ -61,7 +61,10 @@ export const visit = (
           return { name: nameOf(peer), outcome: judge(peer, bytes), ms: since() }
         })
       ),
-      Effect.catch(({ code }) => Effect.succeed({ name: "", outcome: code ?? "?", ms: since() })),
+      // A reset may come before this end has noticed that it was connected.
+      Effect.catch(({ code = "?" }) =>
+        Effect.succeed({ name: "", outcome: code === "ECONNRESET" ? "cut" : code, ms: since() })
+      ),
       Effect.scoped
     )
   })

@@ -1,5 +1,6 @@
 import * as Result from "effect/Result"
 import * as Host from "effect/net/Host"
+import type { SniRoute } from "../domain/SniRoutes.ts"
 import { codec, type Codec, list, maskUserInfo, pair } from "./Codec.ts"
 
 // Control, format, surrogate and unassigned characters, line and paragraph separators.
@@ -48,9 +49,6 @@ const domainPattern: Codec<string> = codec("a DNS name or *.name", (text) => {
   const base = domainName(text.slice(wildcard.length))
   return base === undefined ? undefined : wildcard + base
 })
-
-/** Which app the connections for a TLS server name go to. */
-type SniRoute = readonly [pattern: string, app: string]
 
 export const sniRoutes: Codec<ReadonlyArray<SniRoute>> = list(pair(domainPattern, name), {
   allowed: "name=app with commas between, such as db.example.com=pg,*.shop.example.com=shop",

@@ -6,6 +6,7 @@ import { MAX_PREREAD } from "../../../src/traffic/Preread.ts"
 import type { ConnectionId } from "../../../src/traffic/Transport.ts"
 import { blackHole } from "../../support/blackHole.ts"
 import { seededBytes, sha256 } from "../../support/bytes.ts"
+import { alpn, message, records, serverName } from "../../support/clientHello.ts"
 import { sendFlow } from "../../support/dialog.ts"
 import { echo, refusing, serve } from "../../support/tcp.ts"
 import type { Case } from "../Case.ts"
@@ -257,6 +258,37 @@ export const cases: ReadonlyArray<Case> = [
         assert.strictEqual(yield* failedLook(rig, id), "Gone")
         rig.transport.consume(id, 1)
       }
+    })
+  },
+  {
+    name: "a whole ClientHello, however it comes, and nobody else's first bytes",
+    run: Effect.gen(function* () {
+      const bytes = records(message({ extensions: [serverName("db.example.com"), alpn("h2")] }), 60)
+      const server = yield* serve({ onPeer: echo })
+      const rig = yield* Rig.make()
+      for (const cut of [0, 1, 5, 9, 100, bytes.length - 1]) {
+        const client = yield* rig.client()
+        const asked = rig.transport.preread(client.id, "client-hello", MAX_PREREAD)
+        const looking = yield* Effect.forkChild(asked, { startImmediately: true })
+        yield* client.peer.send(bytes.subarray(0, cut))
+        yield* rig.cameEarly(client, cut)
+        yield* client.peer.send(bytes.subarray(cut))
+        assert.strictEqual(sha256(yield* Fiber.join(looking)), sha256(bytes))
+        yield* rig.bridge(client.id, server.endpoint)
+        yield* client.peer.awaitBytes(bytes.length)
+        assert.strictEqual(client.peer.sha256(), sha256(bytes))
+      }
+      for (const other of ["GET / HTTP/1.1\r\n", "\x80\x2e\x01", "\x16\x03\x01\0\0"]) {
+        const client = yield* rig.client()
+        yield* client.peer.send(Buffer.from(other, "latin1"))
+        const error = yield* Effect.flip(rig.transport.preread(client.id, "client-hello", MAX_PREREAD))
+        assert.strictEqual(error.reason, "Malformed")
+      }
+      const leaving = yield* rig.client()
+      yield* leaving.peer.send(bytes.subarray(0, 50))
+      yield* leaving.peer.finish
+      const error = yield* Effect.flip(rig.transport.preread(leaving.id, "client-hello", MAX_PREREAD))
+      assert.strictEqual(error.reason, "Malformed")
     })
   },
   {

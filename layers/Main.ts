@@ -4,7 +4,8 @@ import * as Layer from "effect/Layer"
 import { Supervisor } from "../src/actor/Supervisor.ts"
 import { BackendEvents } from "../src/backends/BackendEvents.ts"
 import * as SlowStart from "../src/backends/SlowStart.ts"
-import { EdgeConfig } from "../src/config/EdgeConfig.ts"
+import { LiveConfig } from "../src/config/LiveConfig.ts"
+import { Conditions } from "../src/observe/Conditions.ts"
 import { LoopDelay } from "../src/observe/LoopDelay.ts"
 import { Bindings } from "../src/routing/Bindings.ts"
 import { Circuits } from "../src/routing/Circuits.ts"
@@ -29,7 +30,7 @@ import * as MaxMindGeo from "./maxmind/MaxMindGeo.ts"
 import * as SnapshotFile from "./snapshot/SnapshotFile.ts"
 import { addressPolicies } from "./addresses.ts"
 import { checksAtOnce, healthChecks } from "./checks.ts"
-import { clientRules } from "./clientRules.ts"
+import { applyChanges, choiceOptions, circuitOptions, clientRules, liveConfig } from "./live.ts"
 import { chooseDatabase } from "./sources.ts"
 import { chooseTransport } from "./transport.ts"
 
@@ -52,9 +53,10 @@ const besideTheTraffic = <E extends Error, R>(
  * The whole program as one layer, from the outside in. Each part is ended before the parts it stands on: ending the traffic
  * drains it while routing, source and log are still there (S3).
  */
-export const Main = Layer.unwrap(
+const Edge = Layer.unwrap(
   Effect.gen(function* () {
-    const config = yield* EdgeConfig
+    const live = yield* LiveConfig
+    const config = live.current()
     const { addresses, fdLimit } = yield* Host
     const transport = yield* chooseTransport(config, fdLimit)
     const ownFds = transport.ownFds + (config.apiEnabled ? connectionsOf(fdLimit) : 0)
@@ -67,30 +69,28 @@ export const Main = Layer.unwrap(
     const database = Layer.provide(chooseDatabase(config), snapshots)
 
     const table = RoutingTable.layer({
-      maxShrink: config.tableMaxShrink,
-      holdMs: config.tableHoldMs,
+      get maxShrink() {
+        return live.current().tableMaxShrink
+      },
+      get holdMs() {
+        return live.current().tableHoldMs
+      },
       refuses: addressPolicies(config, addresses).shared
     }).pipe(Layer.provide(snapshots))
 
     const router = Router.layer({
       region: config.region,
-      bindingMaxConnections: config.bindingMaxConnections
+      get bindingMaxConnections() {
+        return live.current().bindingMaxConnections
+      }
     })
 
-    const circuits = config.circuitBreakerEnabled
-      ? Circuits.layer({
-          failureThreshold: config.circuitFailureThreshold,
-          successThreshold: config.circuitSuccessThreshold,
-          timeoutMs: config.circuitTimeoutMs
-        })
-      : Circuits.layerOff
-
     const routing = Layer.mergeAll(table, router).pipe(
-      Layer.provideMerge(circuits),
+      Layer.provideMerge(Circuits.layer(circuitOptions(config))),
       Layer.provideMerge(
         Layer.mergeAll(
           database,
-          Upstreams.layer({ spillAt: config.spillAt, panicThreshold: config.healthPanicThreshold }),
+          Upstreams.layer(choiceOptions(config)),
           Bindings.layer({
             ttlMs: config.bindingTtlMs,
             gcIntervalMs: config.bindingGcIntervalMs,
@@ -104,11 +104,24 @@ export const Main = Layer.unwrap(
       BackendEvents.layer({ apps: config.listenAddr.map(({ app }) => app ?? config.app) }),
       healthChecks(config, atOnce),
       Panic.layer,
-      SlowStart.layer(config.slowStartMs),
-      config.onBackendDown === "close" ? CloseOnDown.layer : Layer.empty
+      SlowStart.layer({
+        get slowStartMs() {
+          return live.current().slowStartMs
+        }
+      }),
+      CloseOnDown.layer({
+        get enabled() {
+          return live.current().onBackendDown === "close"
+        }
+      })
     )
 
-    const geo = MaxMindGeo.layer({ path: config.geoipPath, overrides: config.geoOverrides })
+    const geo = MaxMindGeo.layer({
+      path: config.geoipPath,
+      get overrides() {
+        return live.current().geoOverrides
+      }
+    })
 
     const traffic = Traffic.layer({
       listeners: config.listenAddr.map(({ address, app, port }) => ({
@@ -171,7 +184,7 @@ export const Main = Layer.unwrap(
     return traffic.pipe(
       Layer.provide([metrics, api]),
       Layer.provide([TrafficCounters.layer, overload]),
-      Layer.provide(watching),
+      Layer.provide(Layer.provideMerge(applyChanges, watching)),
       Layer.provide([
         routing,
         geo,
@@ -180,8 +193,10 @@ export const Main = Layer.unwrap(
         Admission.layer(limit),
         ClientAdmission.layer(clientRules(config)),
         Logs.accessLog(config.accessLog)
-      ]),
-      Layer.provide(Supervisor.layer)
+      ])
     )
   })
 )
+
+/** With what may change while it runs, and who looks after whoever runs. */
+export const Main = Edge.pipe(Layer.provide([liveConfig, Conditions.layer]), Layer.provide(Supervisor.layer))

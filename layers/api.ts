@@ -3,6 +3,7 @@ import * as Layer from "effect/Layer"
 import manifest from "../package.json" with { type: "json" }
 import { Registry } from "../src/backends/Registry.ts"
 import { EdgeConfig } from "../src/config/EdgeConfig.ts"
+import { LiveConfig } from "../src/config/LiveConfig.ts"
 import { Explain } from "../src/routing/Explain.ts"
 import { ClientAdmission } from "../src/traffic/ClientAdmission.ts"
 import { addressPolicies } from "./addresses.ts"
@@ -14,6 +15,7 @@ import { connectionsOf, defaultLimits } from "./http/limits.ts"
 export const ApiEndpoint = Layer.unwrap(
   Effect.gen(function* () {
     const config = yield* EdgeConfig
+    const live = yield* LiveConfig
     const { addresses, fdLimit } = yield* Host
     const clients = yield* ClientAdmission
     const connections = connectionsOf(fdLimit)
@@ -37,7 +39,13 @@ export const ApiEndpoint = Layer.unwrap(
           // What others read of a shared table, they judge as rows of a shared table.
           policy: isShared ? policies.shared : policies.registered
         }),
-        Explain.layer({ region: config.region, spillAt: config.spillAt, refusalOf: clients.refusalOf })
+        Explain.layer({
+          region: config.region,
+          get spillAt() {
+            return live.current().spillAt
+          },
+          refusalOf: clients.refusalOf
+        })
       ])
     )
   })

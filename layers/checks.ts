@@ -1,12 +1,11 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { Supervisor } from "../src/actor/Supervisor.ts"
-import { HealthChecks } from "../src/backends/HealthChecks.ts"
-import type { EdgeConfig } from "../src/config/EdgeConfig.ts"
+import { HealthChecks, type HealthChecksOptions } from "../src/backends/HealthChecks.ts"
+import { HealthProbe } from "../src/backends/HealthProbe.ts"
+import type { ConfigValues } from "../src/config/variables.ts"
 import type { RoutingTable } from "../src/routing/RoutingTable.ts"
 import type { Upstreams } from "../src/routing/Upstreams.ts"
-
-type Config = EdgeConfig["Service"]
 
 /** Of the descriptors of the process, one in so many may be a check's. */
 const FD_SHARE = 16
@@ -14,28 +13,38 @@ const MOST_AT_ONCE = 4_096
 const LEAST_AT_ONCE = 16
 
 /**
- * Checks that may be under way at once; each needs a descriptor. 10,000 backends at the usual interval are 2,000 checks a
- * second: with 4,096 places, even if all of them hang for the two seconds of the usual deadline, nobody waits for anybody.
+ * Checks that may be under way at once; each needs a descriptor, which are set aside wherever checks are on or may be
+ * turned on. 10,000 backends at the usual interval are 2,000 checks a second: with 4,096 places, even if all of them hang
+ * for the two seconds of the usual deadline, nobody waits for anybody.
  */
-export const checksAtOnce = (config: Config, fdLimit: number): number =>
-  config.healthCheckEnabled ? Math.min(MOST_AT_ONCE, Math.max(LEAST_AT_ONCE, Math.floor(fdLimit / FD_SHARE))) : 0
+export const checksAtOnce = (config: ConfigValues, fdLimit: number): number =>
+  config.healthCheckEnabled || config.configWatchEnabled
+    ? Math.min(MOST_AT_ONCE, Math.max(LEAST_AT_ONCE, Math.floor(fdLimit / FD_SHARE)))
+    : 0
 
-/** The active checks, if they are on. */
-export const healthChecks = (
-  config: Config,
-  atOnce: number
-): Layer.Layer<HealthChecks, never, RoutingTable | Supervisor | Upstreams> => {
-  if (!config.healthCheckEnabled) return HealthChecks.layerOff
+/** The active checks as the configuration has them; undefined: off. */
+export const checksOf = (config: ConfigValues): HealthChecksOptions | undefined => {
+  if (!config.healthCheckEnabled) return undefined
   const { healthCheckExpectedStatus: expectedStatus, healthCheckPath: path, healthCheckType: kind } = config
-  return HealthChecks.layer({
+  return {
     probe: kind === "tcp" ? { kind } : { kind, path, expectedStatus },
     intervalMs: config.healthCheckIntervalMs,
     timeoutMs: config.healthCheckTimeoutMs,
     rise: config.healthHealthyThreshold,
-    fall: config.healthUnhealthyThreshold,
-    atOnce
-  }).pipe(Layer.provide(Layer.unwrap(Effect.map(loadProbe, ({ layer }) => layer))))
+    fall: config.healthUnhealthyThreshold
+  }
 }
 
-/** Loaded only when it is wanted. */
-const loadProbe = Effect.promise(() => import("./probe/NodeProbe.ts"))
+/** Loaded with the first check. */
+const lazyProbe = Layer.effect(
+  HealthProbe,
+  Effect.map(Effect.cached(Effect.promise(() => import("./probe/NodeProbe.ts"))), (loaded) => ({
+    probe: (target, what, timeoutMs) => Effect.flatMap(loaded, ({ probe }) => probe(target, what, timeoutMs))
+  }))
+)
+
+export const healthChecks = (
+  config: ConfigValues,
+  atOnce: number
+): Layer.Layer<HealthChecks, never, RoutingTable | Supervisor | Upstreams> =>
+  HealthChecks.layer(checksOf(config), atOnce).pipe(Layer.provide(lazyProbe))

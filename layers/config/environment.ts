@@ -4,10 +4,10 @@ import { hostname } from "node:os"
 import type { ConfigError } from "../../src/config/ConfigError.ts"
 import { load, type Loaded } from "../../src/config/load.ts"
 
-/** The configuration of this process: its environment, and the files that hold its secrets. */
-export const loadEnvironment = (): Result.Result<Loaded, ConfigError> =>
+/** The configuration of this process with some settings in the place of its environment's. */
+export const loadEnvironmentWith = (settings: Readonly<Record<string, string>>): Result.Result<Loaded, ConfigError> =>
   load({
-    env: process.env,
+    env: { ...process.env, ...settings },
     hostname: hostname(),
     terminal: process.stderr.isTTY,
     readFile: (path) =>
@@ -16,3 +16,6 @@ export const loadEnvironment = (): Result.Result<Loaded, ConfigError> =>
         catch: (error) => (error instanceof Error ? error.message : String(error))
       })
   })
+
+/** The configuration of this process: its environment, and the files that hold its secrets. */
+export const loadEnvironment = (): Result.Result<Loaded, ConfigError> => loadEnvironmentWith({})

@@ -8,6 +8,7 @@ import type { Supervisor } from "../../src/actor/Supervisor.ts"
 import * as app from "../../src/api/app.ts"
 import { HEALTH_PATH, READY_PATH } from "../../src/api/ProbesGroup.ts"
 import type { Registry } from "../../src/backends/Registry.ts"
+import type { Conditions } from "../../src/observe/Conditions.ts"
 import type { Explain } from "../../src/routing/Explain.ts"
 import type { RoutingTable } from "../../src/routing/RoutingTable.ts"
 import type { Admission } from "../../src/traffic/Admission.ts"
@@ -61,5 +62,5 @@ export const layer = (
 ): Layer.Layer<
   ApiServer,
   ListenError,
-  Admission | Connections | Explain | Registry | RoutingTable | Shutdown | Supervisor | Transport
+  Admission | Conditions | Connections | Explain | Registry | RoutingTable | Shutdown | Supervisor | Transport
 > => Layer.effect(ApiServer, make(options)).pipe(Layer.provide(tokens.layer(options)))

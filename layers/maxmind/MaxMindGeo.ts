@@ -24,8 +24,15 @@ export class GeoError extends Data.TaggedError("GeoError")<{ readonly path: stri
 export interface GeoOptions {
   /** Undefined takes the database that is shipped with the program, which is not watched. */
   readonly path: string | undefined
-  readonly overrides: ReadonlyArray<readonly [network: IpNetwork.IpNetwork, country: Country]>
+  /** Read at each answer. */
+  readonly overrides: ReadonlyArray<Override>
 }
+
+type Override = readonly [network: IpNetwork.IpNetwork, country: Country]
+
+/** The longest prefix first. */
+const inOrder = (overrides: ReadonlyArray<Override>): ReadonlyArray<Override> =>
+  Array.from(overrides).sort(([a], [b]) => b.prefixLength - a.prefixLength)
 
 const WATCH_MS = 5_000
 
@@ -39,7 +46,8 @@ export const layer = (options: GeoOptions): Layer.Layer<GeoResolver, GeoError, S
     GeoResolver,
     Effect.gen(function* () {
       const path = options.path ?? (yield* embeddedDatabase)
-      const overrides = Array.from(options.overrides).sort(([a], [b]) => b.prefixLength - a.prefixLength)
+      let given = options.overrides
+      let overrides = inOrder(given)
       let reader = yield* openDatabase(path)
       let seen = yield* versionOf(path)
       yield* Effect.logInfo("geo database", describe(reader, path))
@@ -59,6 +67,10 @@ export const layer = (options: GeoOptions): Layer.Layer<GeoResolver, GeoError, S
 
       return {
         resolve: (client: Client) => {
+          if (given !== options.overrides) {
+            given = options.overrides
+            overrides = inOrder(given)
+          }
           for (const [network, country] of overrides) {
             if (network.address._tag === client.ip._tag && IpNetwork.contains(network, client.ip))
               return placeOf(country)

@@ -39,7 +39,7 @@ const statusError = (status: number | "malformed", expected: number): ProbeError
  * One check on a socket of its own. A check that has connected and said nothing ends with RST, which leaves no TIME_WAIT
  * behind on either side; one that has its status ends as the kernel sees fit: FIN, or RST when more was sent than read.
  */
-const probe = (target: ProbeTarget, what: Probe, timeoutMs: number): Effect.Effect<number, ProbeError> =>
+export const probe = (target: ProbeTarget, what: Probe, timeoutMs: number): Effect.Effect<number, ProbeError> =>
   Effect.callback((resume) => {
     const startedAt = performance.now()
     let text = ""

@@ -10,6 +10,9 @@ export interface DelayLine<A> {
   readonly size: () => number
 }
 
+// A shorter delay is taken note of within this time.
+const LOOK_MS = 1_000
+
 // Room of items that are through is given back in pieces of this many.
 const SPENT = 1_024
 
@@ -19,6 +22,7 @@ const SPENT = 1_024
  */
 export const make = Effect.fnUntraced(function* <A>(options: {
   readonly name: string
+  /** Read again and again: when it changes, it does so for those that wait too. */
   readonly delayMs: number
   /** Not to be thrown from. */
   readonly due: (item: A) => void
@@ -26,7 +30,7 @@ export const make = Effect.fnUntraced(function* <A>(options: {
   const supervisor = yield* Supervisor
   const now = yield* monotonicMs
   const waiting = yield* Latch.make(false)
-  let items: Array<{ readonly item: A; readonly at: number }> = []
+  let items: Array<{ readonly item: A; readonly since: number }> = []
   let head = 0
 
   const loop = Effect.gen(function* () {
@@ -39,9 +43,9 @@ export const make = Effect.fnUntraced(function* <A>(options: {
         yield* waiting.await
         continue
       }
-      const waitMs = next.at - now()
+      const waitMs = next.since + options.delayMs - now()
       if (waitMs > 0) {
-        yield* Effect.sleep(Math.ceil(waitMs))
+        yield* Effect.sleep(Math.min(LOOK_MS, Math.ceil(waitMs)))
         continue
       }
       head++
@@ -57,7 +61,7 @@ export const make = Effect.fnUntraced(function* <A>(options: {
 
   const line: DelayLine<A> = {
     push: (item) => {
-      items.push({ item, at: now() + options.delayMs })
+      items.push({ item, since: now() })
       waiting.openUnsafe()
     },
     size: () => items.length - head

@@ -6,6 +6,7 @@ import type * as HttpApiGroup from "effect/http-api/HttpApiGroup"
 import { monotonicMs } from "../actor/Monotonic.ts"
 import { Supervisor } from "../actor/Supervisor.ts"
 import { Registry } from "../backends/Registry.ts"
+import { Conditions } from "../observe/Conditions.ts"
 import { RoutingTable } from "../routing/RoutingTable.ts"
 import { Admission } from "../traffic/Admission.ts"
 import { Shutdown } from "../traffic/Shutdown.ts"
@@ -39,7 +40,7 @@ export const layer = (
 ): Layer.Layer<
   HttpApiGroup.Service<"edgeproxy", "probes">,
   never,
-  Admission | Registry | RoutingTable | Shutdown | Supervisor | Transport
+  Admission | Conditions | Registry | RoutingTable | Shutdown | Supervisor | Transport
 > =>
   HttpApiBuilder.group(
     Api,
@@ -50,6 +51,7 @@ export const layer = (
       const transport = yield* Transport
       const supervisor = yield* Supervisor
       const shutdown = yield* Shutdown
+      const conditions = yield* Conditions
       const now = yield* monotonicMs
       const pausedMs = watchPauses(yield* Admission, now)
       const { listeners, pop, region, version } = identity
@@ -73,7 +75,8 @@ export const layer = (
               listeners: { wanted: listeners, open: transport.census().listeners },
               pausedMs: pausedMs(),
               actors: supervisor.list(),
-              storeFails: registry.storeFails()
+              storeFails: registry.storeFails(),
+              others: conditions.present()
             })
             return reasons.length === 0
               ? { ready: true as const, reasons, degraded }

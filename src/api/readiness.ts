@@ -11,6 +11,8 @@ export interface Condition {
   readonly actors: ReadonlyArray<ActorStatus>
   /** Registrations can't be made durable. */
   readonly storeFails: boolean
+  /** What other parts of the program say limits the POP. */
+  readonly others: ReadonlyArray<string>
 }
 
 export interface Readiness {
@@ -31,20 +33,31 @@ const named = (conditions: Readonly<Record<string, boolean>>): ReadonlyArray<str
  * Whether clients should be sent here (D3): `reasons` say why not. What only limits the POP is `degraded`. Names and not
  * details: everyone may ask.
  */
-export const readinessOf = ({ actors, draining, listeners, pausedMs, storeFails, table }: Condition): Readiness => ({
+export const readinessOf = ({
+  actors,
+  draining,
+  listeners,
+  others,
+  pausedMs,
+  storeFails,
+  table
+}: Condition): Readiness => ({
   reasons: named({
     draining,
     "no-table": table.origin === "none",
     "listener-down": listeners.open < listeners.wanted,
     "accepting-paused": pausedMs !== undefined && pausedMs > MAX_PAUSE_MS
   }),
-  degraded: named({
-    "source-lost": table.lost !== undefined,
-    "table-stored": table.origin === "snapshot",
-    "table-old": table.ageMs !== undefined && table.ageMs > MAX_TABLE_AGE_MS,
-    "store-failing": storeFails,
-    "update-held": table.held !== undefined,
-    "rows-quarantined": table.quarantined > 0,
-    "actor-failing": actors.some(({ state }) => state === "crash-loop")
-  })
+  degraded: [
+    ...named({
+      "source-lost": table.lost !== undefined,
+      "table-stored": table.origin === "snapshot",
+      "table-old": table.ageMs !== undefined && table.ageMs > MAX_TABLE_AGE_MS,
+      "store-failing": storeFails,
+      "update-held": table.held !== undefined,
+      "rows-quarantined": table.quarantined > 0,
+      "actor-failing": actors.some(({ state }) => state === "crash-loop")
+    }),
+    ...others
+  ]
 })

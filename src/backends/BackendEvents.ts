@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import { Supervisor } from "../actor/Supervisor.ts"
+import { Conditions } from "../observe/Conditions.ts"
 import { type Change, Upstreams } from "../routing/Upstreams.ts"
 
 /** What backends and pools can come to, as the metric names it. */
@@ -28,7 +29,8 @@ export class BackendEvents extends Context.Service<
   /** `apps` are those of the listeners: the others' panics are nobody's here. */
   static readonly layer = (options: {
     readonly apps: ReadonlyArray<string | undefined>
-  }): Layer.Layer<BackendEvents, never, Supervisor | Upstreams> => Layer.effect(BackendEvents, make(options))
+  }): Layer.Layer<BackendEvents, never, Conditions | Supervisor | Upstreams> =>
+    Layer.effect(BackendEvents, make(options))
 }
 
 interface Line {
@@ -39,7 +41,7 @@ interface Line {
 const circuitNames = { Closed: "circuit-closed", Open: "circuit-open", HalfOpen: "circuit-half-open" } as const
 
 const texts: Readonly<Record<ChangeName, string>> = {
-  up: "backend up again: its checks pass",
+  up: "backend up again: its checks pass, or are off",
   down: "backend down: its checks fail",
   "circuit-open": "circuit open: the backend has failed too often in a row",
   "circuit-half-open": "circuit half-open: the backend is tried again",
@@ -116,6 +118,9 @@ export const make = Effect.fnUntraced(
       some.openUnsafe()
     })
     yield* Effect.addFinalizer(() => Effect.sync(stop))
+
+    const conditions = yield* Conditions
+    yield* conditions.watch("panic", () => options.apps.some((app) => upstreams.pool(app)?.panic === true))
 
     return BackendEvents.of({ count: (name) => counts.get(name) ?? 0 })
   },

@@ -3,6 +3,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FiberMap from "effect/FiberMap"
 import * as Layer from "effect/Layer"
+import * as Queue from "effect/Queue"
 import * as Random from "effect/Random"
 import * as Result from "effect/Result"
 import * as Semaphore from "effect/Semaphore"
@@ -13,7 +14,7 @@ import { forEachSliced } from "../actor/Sliced.ts"
 import { Supervisor } from "../actor/Supervisor.ts"
 import type { Backend } from "../domain/Backend.ts"
 import * as Health from "../domain/Health.ts"
-import { RoutingTable, type TableSnapshot } from "../routing/RoutingTable.ts"
+import { RoutingTable } from "../routing/RoutingTable.ts"
 import { Upstreams } from "../routing/Upstreams.ts"
 import { HealthProbe, type Probe, type ProbeError } from "./HealthProbe.ts"
 
@@ -22,8 +23,6 @@ export interface HealthChecksOptions extends Health.HealthOptions {
   /** From the start of a check to that of the next, give or take a twentieth. */
   readonly intervalMs: number
   readonly timeoutMs: number
-  /** Checks under way at once. */
-  readonly atOnce: number
 }
 
 /** How checks have ended: `skipped` says nothing of the backend, since this host could not ask. */
@@ -47,16 +46,16 @@ export class HealthChecks extends Context.Service<
     readonly counts: () => CheckCounts
     /** Backends that are checked. */
     readonly size: () => number
+    /** Undefined turns the checks off, and what they had found is forgotten. In force soon after. */
+    readonly setOptions: (options: HealthChecksOptions | undefined) => Effect.Effect<void>
   }
 >()("edgeproxy/backends/HealthChecks") {
-  static readonly layerOff: Layer.Layer<HealthChecks> = Layer.succeed(HealthChecks, {
-    counts: () => ({ passed: 0, failed: 0, skipped: 0 }),
-    size: () => 0
-  })
+  /** `options` undefined: off; `atOnce`: most checks under way at once. */
   static readonly layer = (
-    options: HealthChecksOptions
+    options: HealthChecksOptions | undefined,
+    atOnce: number
   ): Layer.Layer<HealthChecks, never, HealthProbe | RoutingTable | Supervisor | Upstreams> =>
-    Layer.effect(HealthChecks, make(options))
+    Layer.effect(HealthChecks, make(options, atOnce))
 }
 
 /** What is known of a backend that is checked. */
@@ -74,12 +73,13 @@ interface Checked {
 
 const HURRY = 4
 
+const nothing: { readonly backends: ReadonlyMap<string, Backend> } = { backends: new Map() }
+
 const isAt = ({ address, port }: Checked, backend: Backend): boolean =>
   address === backend.address && port === backend.port
 
 export const make = Effect.fnUntraced(
-  function* (options: HealthChecksOptions) {
-    const { intervalMs, probe, timeoutMs } = options
+  function* (initial: HealthChecksOptions | undefined, atOnce: number) {
     const { probe: ask } = yield* HealthProbe
     const table = yield* RoutingTable
     const upstreams = yield* Upstreams
@@ -88,11 +88,18 @@ export const make = Effect.fnUntraced(
     const actors = yield* FiberMap.make<string>()
     const run = yield* FiberMap.runtime(actors)()
     const checked = new Map<string, Checked>()
-    const lane = Math.max(1, Math.floor(options.atOnce / 2))
+    const lane = Math.max(1, Math.floor(atOnce / 2))
     const [quick, slow] = [yield* Semaphore.make(lane), yield* Semaphore.make(lane)]
     const counts = { passed: 0, failed: 0, skipped: 0 }
+    /** Undefined: off. */
+    let wanted = initial
+    /** What checks go by until they are stopped. */
+    let options = initial
+    /** Those that wait for their time have to be given another one. */
+    let repace = false
+    const asked = yield* Queue.sliding<void>(1)
 
-    const judge = (target: Checked, error: ProbeError | undefined): void => {
+    const judge = (target: Checked, error: ProbeError | undefined, options: HealthChecksOptions): void => {
       target.slow = error?.reason === "timeout"
       if (error?.reason === "local") return void counts.skipped++
       counts[error === undefined ? "passed" : "failed"]++
@@ -106,14 +113,14 @@ export const make = Effect.fnUntraced(
       upstreams.observe(upstream, { up, checkError: error?.message })
     }
 
-    const checkOnce = Effect.fnUntraced(function* (target: Checked) {
+    const checkOnce = Effect.fnUntraced(function* (target: Checked, options: HealthChecksOptions) {
       const permits = target.slow ? slow : quick
       yield* permits.withPermit(
         Effect.suspend(() => {
           target.startedAt = now()
-          return Effect.result(ask(target, probe, timeoutMs))
+          return Effect.result(ask(target, options.probe, options.timeoutMs))
         }).pipe(
-          Effect.map((result) => judge(target, Result.isFailure(result) ? result.failure : undefined)),
+          Effect.map((result) => judge(target, Result.isFailure(result) ? result.failure : undefined, options)),
           Effect.catchCause((cause) => {
             if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(cause)
             counts.skipped++
@@ -125,28 +132,31 @@ export const make = Effect.fnUntraced(
 
     /** Checks until it is told to stop. Whatever a check comes to, the next one follows. */
     const actor = Effect.fnUntraced(function* (target: Checked) {
-      while (true) {
+      while (options !== undefined) {
         const waitMs = target.nextAt - now()
         if (waitMs > 0) yield* Effect.sleep(waitMs)
         target.startedAt = now()
         target.probing = true
-        yield* checkOnce(target)
+        yield* checkOnce(target, options)
         target.probing = false
-        const pace = Health.isChanging(target.health) ? intervalMs / HURRY : intervalMs
+        const pace = Health.isChanging(target.health) ? options.intervalMs / HURRY : options.intervalMs
         target.nextAt = target.startedAt + pace * (0.95 + 0.1 * (yield* Random.next))
       }
     })
 
-    const start = (backend: Backend, jitter: number): void => {
+    const start = (backend: Backend, jitter: number, intervalMs: number): void => {
       const { address, id, port } = backend
       const nextAt = now() + jitter * intervalMs
-      const health = Health.initial
+      // What was found before holds until it is found otherwise.
+      const health = { ...Health.initial, up: upstreams.get(id)?.observed.up ?? true }
       const target: Checked = { id, address, port, health, slow: false, probing: false, startedAt: nextAt, nextAt }
       checked.set(id, target)
       run(id, actor(target))
     }
 
-    const reconcile = Effect.fnUntraced(function* ({ backends }: TableSnapshot) {
+    const reconcile = Effect.gen(function* () {
+      const inForce = wanted
+      const { backends } = inForce === undefined ? nothing : SubscriptionRef.getUnsafe(table.snapshot)
       const missing: Array<Backend> = []
       const gone: Array<string> = []
       yield* forEachSliced(backends.values(), (backend) => {
@@ -159,23 +169,42 @@ export const make = Effect.fnUntraced(
       for (const id of gone) {
         checked.delete(id)
         yield* FiberMap.remove(actors, id)
+        const upstream = upstreams.get(id)
+        // It is there and checked no more: nobody would ever bring it up again.
+        if (upstream !== undefined && inForce === undefined)
+          upstreams.observe(upstream, { up: true, checkError: undefined })
       }
-      for (const backend of missing) start(backend, yield* Random.next)
+      if (inForce === undefined) return
+      for (const backend of missing) start(backend, yield* Random.next, inForce.intervalMs)
+      if (repace) yield* spread(inForce.intervalMs)
+    })
+
+    /** Checks that wait, spread evenly over the interval. */
+    const spread = Effect.fnUntraced(function* (intervalMs: number) {
+      repace = false
+      const apartMs = intervalMs / checked.size
+      let nextAt = now()
+      yield* forEachSliced(Array.from(checked.values()), (target) => {
+        nextAt += apartMs
+        if (target.probing) return
+        target.nextAt = nextAt
+        run(target.id, actor(target))
+      })
     })
 
     yield* supervisor.supervise(
       "health-checks",
-      SubscriptionRef.changes(table.snapshot).pipe(
+      Stream.merge(SubscriptionRef.changes(table.snapshot), Stream.fromQueue(asked)).pipe(
         // A pass brings everything up to date: of those that wait the last is enough.
         Stream.buffer({ capacity: 1, strategy: "sliding" }),
-        Stream.runForEach(reconcile)
+        Stream.runForEach(() => reconcile)
       )
     )
 
     const hurry = (id: string): void => {
       const target = checked.get(id)
-      if (target === undefined || target.probing) return
-      const soon = Math.max(now(), target.startedAt + intervalMs / HURRY)
+      if (target === undefined || target.probing || options === undefined) return
+      const soon = Math.max(now(), target.startedAt + options.intervalMs / HURRY)
       if (target.nextAt <= soon) return
       target.nextAt = soon
       run(id, actor(target))
@@ -185,7 +214,17 @@ export const make = Effect.fnUntraced(
     })
     yield* Effect.addFinalizer(() => Effect.sync(stop))
 
-    return HealthChecks.of({ counts: () => ({ ...counts }), size: () => checked.size })
+    return HealthChecks.of({
+      counts: () => ({ ...counts }),
+      size: () => checked.size,
+      setOptions: (next) =>
+        Effect.suspend(() => {
+          repace ||= next?.intervalMs !== options?.intervalMs
+          wanted = next
+          options = next ?? options
+          return Effect.asVoid(Queue.offer(asked, undefined))
+        })
+    })
   },
   Effect.annotateLogs({ service: "health" })
 )

@@ -11,12 +11,17 @@ import { Upstreams } from "../routing/Upstreams.ts"
 
 const STEP_MS = 1_000
 
+export interface SlowStartOptions {
+  /** 0 is off. Read whenever it is used. */
+  readonly slowStartMs: number
+}
+
 /**
  * Lets a backend that comes up grow to its full share over the time that is given, in steps of a second: new ones, and
  * those that come back by checks, by their circuit or by their row. Those of the first table begin at full share, since
  * all of them begin together.
  */
-const make = Effect.fnUntraced(function* (slowStartMs: number) {
+const make = Effect.fnUntraced(function* (options: SlowStartOptions) {
   const table = yield* RoutingTable
   const upstreams = yield* Upstreams
   const supervisor = yield* Supervisor
@@ -25,7 +30,7 @@ const make = Effect.fnUntraced(function* (slowStartMs: number) {
   const some = yield* Latch.make(false)
 
   const step = (upstream: Upstream): void => {
-    const share = shareAfter(now() - (starting.get(upstream) ?? -Infinity), slowStartMs)
+    const share = shareAfter(now() - (starting.get(upstream) ?? -Infinity), options.slowStartMs)
     if (share === 1 || !upstream.listed) starting.delete(upstream)
     if (share !== upstream.observed.share) upstreams.observe(upstream, { share })
   }
@@ -44,7 +49,7 @@ const make = Effect.fnUntraced(function* (slowStartMs: number) {
     yield* Effect.acquireRelease(
       Effect.sync(() =>
         upstreams.onChange((change) => {
-          if (change._tag !== "Came") return
+          if (change._tag !== "Came" || options.slowStartMs <= 0) return
           starting.set(change.upstream, now())
           upstreams.observe(change.upstream, { share: FIRST_SHARE })
           some.openUnsafe()
@@ -58,6 +63,5 @@ const make = Effect.fnUntraced(function* (slowStartMs: number) {
   yield* supervisor.supervise("slow-start", Effect.scoped(begin))
 })
 
-/** 0 is off. */
-export const layer = (slowStartMs: number): Layer.Layer<never, never, RoutingTable | Supervisor | Upstreams> =>
-  slowStartMs <= 0 ? Layer.empty : Layer.effectDiscard(make(slowStartMs))
+export const layer = (options: SlowStartOptions): Layer.Layer<never, never, RoutingTable | Supervisor | Upstreams> =>
+  Layer.effectDiscard(make(options))

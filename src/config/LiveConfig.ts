@@ -2,9 +2,9 @@ import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Result from "effect/Result"
+import type * as Result from "effect/Result"
 import { Supervisor } from "../actor/Supervisor.ts"
-import { changesBetween, fileSettings, type FileSettings } from "./configFile.ts"
+import { changesBetween, type FileSettings, loadFile } from "./configFile.ts"
 import type { ConfigError } from "./ConfigError.ts"
 import { EdgeConfig } from "./EdgeConfig.ts"
 import type { Loaded } from "./load.ts"
@@ -31,7 +31,6 @@ export class ConfigFile extends Context.Service<
 >()("edgeproxy/config/ConfigFile") {}
 
 export interface LiveConfigOptions {
-  readonly intervalMs: number
   /** The configuration with these settings in the place of the environment's. */
   readonly loadWith: (settings: FileSettings) => Result.Result<Loaded, ConfigError>
 }
@@ -46,8 +45,8 @@ export class LiveConfig extends Context.Service<
     readonly current: () => ConfigValues
     /** Looks at the file now, and not only at the next interval. */
     readonly look: Effect.Effect<void>
-    /** Calls back after each change, in the same turn. */
-    readonly onChange: (changed: (config: ConfigValues) => void) => void
+    /** Runs after each change, one after the other, before the next change is looked for. */
+    readonly onChange: (changed: (config: ConfigValues) => Effect.Effect<void>) => void
   }
 >()("edgeproxy/config/LiveConfig") {
   /** Without a file nothing changes. */
@@ -62,18 +61,18 @@ export class LiveConfig extends Context.Service<
 }
 
 export const make = Effect.fnUntraced(
-  function* ({ intervalMs, loadWith }: LiveConfigOptions) {
+  function* ({ loadWith }: LiveConfigOptions) {
     const file = yield* ConfigFile
     const supervisor = yield* Supervisor
-    const listeners: Array<(config: ConfigValues) => void> = []
+    const listeners: Array<(config: ConfigValues) => Effect.Effect<void>> = []
     let config = yield* EdgeConfig
     let failure: string | undefined
 
     const take = Effect.fnUntraced(function* (decoded: object) {
-      const { config: next } = yield* Effect.fromResult(Result.flatMap(fileSettings(decoded), loadWith))
+      const { config: next } = yield* Effect.fromResult(loadFile(decoded, loadWith))
       const changes = changesBetween(config, next)
       config = next
-      for (const changed of listeners) changed(next)
+      for (const changed of listeners) yield* changed(next)
       for (const { from, name, to } of changes) yield* Effect.logInfo("setting changed", { name, from, to })
     })
 
@@ -93,7 +92,8 @@ export const make = Effect.fnUntraced(
 
     // Before anything uses it.
     yield* look
-    yield* supervisor.supervise("config-file", Effect.forever(Effect.andThen(Effect.sleep(intervalMs), look)))
+    const wait = Effect.suspend(() => Effect.sleep(config.configWatchIntervalMs))
+    yield* supervisor.supervise("config-file", Effect.forever(Effect.andThen(wait, look)))
     return LiveConfig.of({ current: () => config, look, onChange: (changed) => void listeners.push(changed) })
   },
   Effect.annotateLogs({ service: "config" })

@@ -1,5 +1,6 @@
 import * as Result from "effect/Result"
 import { ConfigError, type ConfigProblem } from "./ConfigError.ts"
+import type { Loaded } from "./load.ts"
 import { nearestName } from "./unknownNames.ts"
 import { type ConfigValues, type Field, fields, variableOf } from "./variables.ts"
 
@@ -33,37 +34,59 @@ const flatten = (table: object, path: ReadonlyArray<string>): ReadonlyArray<read
     return isTable(value) ? flatten(value, at) : [[at.join("_"), value] as const]
   })
 
-const describe = (key: string, value: unknown): ConfigProblem | readonly [name: string, text: string] => {
+// The text may be a secret under a wrong name.
+const masked = "..."
+
+const describe = (key: string, given: unknown): ConfigProblem | readonly [name: string, text: string] => {
   const name = prefix + key.toUpperCase()
   const field = byName.get(name)
   if (field === undefined || key !== key.toLowerCase()) {
     const near = nearestName(name)
     const hint = near === undefined ? "" : `; ${near.slice(prefix.length).toLowerCase()}, for one`
-    return { name: key, allowed: `the name of a setting, without its prefix and in lower case${hint}` }
+    return { name: key, value: masked, allowed: `the name of a setting, without its prefix and in lower case${hint}` }
   }
   if (!variableOf(field).reloadable) {
-    return { name: key, allowed: `in the environment only (${name}): it can't change while the process runs` }
+    return {
+      name: key,
+      value: masked,
+      allowed: `in the environment only (${name}): it can't change while the process runs`
+    }
   }
-  const text = textOf(value)
+  const text = textOf(given)
   return text === undefined
-    ? { name: key, allowed: "a text, a number, true or false, or a list of them" }
+    ? { name: key, value: masked, allowed: "a text, a number, true or false, or a list of them" }
     : [name, text]
 }
 
 /**
- * The settings of a decoded file. All of them or none: an unknown name, a setting that can't change live, a value of no known
- * kind or two values of one setting fail the file as a whole, each one named.
+ * The settings of a decoded file, and what is wrong in it: unknown names, settings that can't change live, values of no known
+ * kind, two values of one setting.
  */
-export const fileSettings = (decoded: object): Result.Result<FileSettings, ConfigError> => {
+const fileSettings = (decoded: object) => {
   const problems: Array<ConfigProblem> = []
   const settings: Record<string, string> = {}
   for (const [key, value] of flatten(decoded, [])) {
     const found = describe(key, value)
     if ("name" in found) problems.push(found)
-    else if (found[0] in settings) problems.push({ name: key, allowed: "once" })
+    else if (found[0] in settings) problems.push({ name: key, value: masked, allowed: "once" })
     else settings[found[0]] = found[1]
   }
-  return problems.length > 0 ? Result.fail(new ConfigError({ problems })) : Result.succeed(settings)
+  return { settings, problems }
+}
+
+/**
+ * The configuration with the settings of a decoded file in it. All of them or none: whatever is wrong with any of them fails
+ * the file as a whole, each one named.
+ */
+export const loadFile = (
+  decoded: object,
+  loadWith: (settings: FileSettings) => Result.Result<Loaded, ConfigError>
+): Result.Result<Loaded, ConfigError> => {
+  const { problems, settings } = fileSettings(decoded)
+  if (problems.length === 0) return loadWith(settings)
+  const loaded = loadWith(settings)
+  const more = Result.isFailure(loaded) ? loaded.failure.problems : []
+  return Result.fail(new ConfigError({ problems: [...problems, ...more] }))
 }
 
 /** One setting that has another value than before, as texts. */

@@ -51,6 +51,10 @@ export const verdictOf = (by: TerminatedBy, bytesOut: number, livedMs: number): 
 export const admits = (circuit: Circuit, { successThreshold }: CircuitOptions): boolean =>
   circuit._tag === "Closed" || (circuit._tag === "HalfOpen" && circuit.trying + circuit.successes < successThreshold)
 
+/** What it is from the moment on in which other options are in force: no half-open one may wait for what can't come. */
+export const under = (circuit: Circuit, { successThreshold }: CircuitOptions): Circuit =>
+  circuit._tag === "HalfOpen" && circuit.successes >= successThreshold ? closed : circuit
+
 /** The trial that a connection sent there now takes part in; undefined for none. */
 export const trialOf = (circuit: Circuit, options: CircuitOptions): number | undefined =>
   circuit._tag === "HalfOpen" && admits(circuit, options) ? circuit.trial : undefined

@@ -3,10 +3,11 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as DelayLine from "../actor/DelayLine.ts"
 import { monotonicMs } from "../actor/Monotonic.ts"
+import { forEachSliced } from "../actor/Sliced.ts"
 import type { Supervisor } from "../actor/Supervisor.ts"
 import * as Circuit from "../domain/Circuit.ts"
 import type { TerminatedBy } from "../domain/Termination.ts"
-import type { Upstream } from "./Upstream.ts"
+import { type Upstream, unobserved } from "./Upstream.ts"
 import { Upstreams } from "./Upstreams.ts"
 
 /** A connection, as the circuit of its backend sees it. */
@@ -31,36 +32,43 @@ export class Circuits extends Context.Service<
   {
     /** A connection is sent to the backend. Undefined: nobody wants to know what becomes of it. */
     readonly admit: (upstream: Upstream) => Trying | undefined
+    /** Undefined turns all of it off: every circuit is closed. */
+    readonly setOptions: (options: Circuit.CircuitOptions | undefined) => Effect.Effect<void>
   }
 >()("edgeproxy/routing/Circuits") {
-  /** Always closed. */
-  static readonly layerOff: Layer.Layer<Circuits> = Layer.succeed(Circuits, { admit: () => undefined })
-  static readonly layer = (options: Circuit.CircuitOptions): Layer.Layer<Circuits, never, Supervisor | Upstreams> =>
-    Layer.effect(Circuits, make(options))
+  /** Undefined: off. */
+  static readonly layer = (
+    options: Circuit.CircuitOptions | undefined
+  ): Layer.Layer<Circuits, never, Supervisor | Upstreams> => Layer.effect(Circuits, make(options))
 }
 
-export const make = Effect.fnUntraced(function* (options: Circuit.CircuitOptions) {
+export const make = Effect.fnUntraced(function* (initial: Circuit.CircuitOptions | undefined) {
   const upstreams = yield* Upstreams
   const now = yield* monotonicMs
+  let options = initial
 
   const set = (upstream: Upstream, circuit: Circuit.Circuit): void => {
     const before = upstream.observed.circuit
-    if (before === circuit) return
+    if (before === circuit || options === undefined) return
     upstreams.observe(upstream, { circuit, admits: Circuit.admits(circuit, options) })
     if (circuit._tag === "Open") opened.push({ upstream, circuit })
   }
 
   const opened = yield* DelayLine.make<{ readonly upstream: Upstream; readonly circuit: Circuit.Circuit }>({
     name: "circuits",
-    delayMs: options.timeoutMs,
+    get delayMs() {
+      return options?.timeoutMs ?? 0
+    },
     due: ({ circuit, upstream }) => {
       // Another one by now: the row was gone for a while.
-      if (upstream.observed.circuit === circuit) set(upstream, Circuit.at(circuit, now(), options))
+      if (options !== undefined && upstream.observed.circuit === circuit)
+        set(upstream, Circuit.at(circuit, now(), options))
     }
   })
 
-  const tell = (upstream: Upstream, verdict: Circuit.Verdict, trial: number | undefined): void =>
-    set(upstream, Circuit.told(upstream.observed.circuit, verdict, trial, now(), options))
+  const tell = (upstream: Upstream, verdict: Circuit.Verdict, trial: number | undefined): void => {
+    if (options !== undefined) set(upstream, Circuit.told(upstream.observed.circuit, verdict, trial, now(), options))
+  }
 
   // Those that say something by living on.
   const proving = yield* DelayLine.make<() => void>({
@@ -69,7 +77,8 @@ export const make = Effect.fnUntraced(function* (options: Circuit.CircuitOptions
     due: (prove) => prove()
   })
 
-  const admit = (upstream: Upstream): Trying => {
+  const admit = (upstream: Upstream): Trying | undefined => {
+    if (options === undefined) return undefined
     const before = upstream.observed.circuit
     const trial = Circuit.trialOf(before, options)
     set(upstream, Circuit.admitted(before, options))
@@ -99,5 +108,20 @@ export const make = Effect.fnUntraced(function* (options: Circuit.CircuitOptions
     }
   }
 
-  return Circuits.of({ admit })
+  const setOptions = Effect.fnUntraced(function* (next: Circuit.CircuitOptions | undefined) {
+    options = next
+    yield* forEachSliced(Array.from(upstreams.all()), (upstream) => {
+      const { circuit } = upstream.observed
+      if (options === undefined) {
+        const { admits, circuit: fresh } = unobserved
+        if (circuit !== fresh) upstreams.observe(upstream, { circuit: fresh, admits })
+        return
+      }
+      const changed = Circuit.under(circuit, options)
+      if (circuit._tag === "HalfOpen")
+        upstreams.observe(upstream, { circuit: changed, admits: Circuit.admits(changed, options) })
+    })
+  })
+
+  return Circuits.of({ admit, setOptions })
 })

@@ -1,5 +1,7 @@
 import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { forEachSliced } from "../actor/Sliced.ts"
 import type { Backend } from "../domain/Backend.ts"
 import { hashText } from "../domain/Hash.ts"
 import { loadOf } from "../domain/Score.ts"
@@ -71,15 +73,16 @@ export class Upstreams extends Context.Service<
     /** Those in the table, and those that have left it while connections run on them. */
     readonly all: () => Iterable<Upstream>
     readonly counters: BackendCounters.BackendCounters
+    readonly setOptions: (options: UpstreamsOptions) => Effect.Effect<void>
   }
 >()("edgeproxy/routing/Upstreams") {
   static readonly layer = (options: UpstreamsOptions): Layer.Layer<Upstreams> =>
     Layer.sync(Upstreams, () => make(options))
 }
 
-export const make = (options: UpstreamsOptions): Upstreams["Service"] => {
-  const spillAtSoft = options.spillAt === "soft"
-  const panicThreshold = options.panicThreshold ?? 0
+export const make = (initial: UpstreamsOptions): Upstreams["Service"] => {
+  let { spillAt } = initial
+  let panicThreshold = initial.panicThreshold ?? 0
   let nextSeq = 1
   let version = 0
   const byId = new Map<string, Upstream>()
@@ -97,7 +100,7 @@ export const make = (options: UpstreamsOptions): Upstreams["Service"] => {
     if (!takesNewClients(upstream) || !belowLimit(upstream)) return Infinity
     const { softLimit, weight } = upstream.backend
     const load = loadOf(connectionsOf(upstream), softLimit, weight * upstream.observed.share)
-    return spillAtSoft && connectionsOf(upstream) >= softLimit ? OVER_SOFT + load : load
+    return spillAt === "soft" && connectionsOf(upstream) >= softLimit ? OVER_SOFT + load : load
   }
 
   /** Brings the trees up to date: all that it stands in, or those of one pool. */
@@ -272,7 +275,14 @@ export const make = (options: UpstreamsOptions): Upstreams["Service"] => {
     version: () => version,
     refresh,
     all: () => byId.values(),
-    counters
+    counters,
+    setOptions: Effect.fnUntraced(function* (next) {
+      const spilled = spillAt !== next.spillAt
+      spillAt = next.spillAt
+      panicThreshold = next.panicThreshold ?? 0
+      for (const pool of [everyApp, ...byApp.values()]) judge(pool)
+      if (spilled) yield* forEachSliced(Array.from(everyApp.members), (member) => update(member))
+    })
   }
 }
 

@@ -16,7 +16,8 @@ const fine: Condition = {
   listeners: { wanted: 2, open: 2 },
   pausedMs: undefined,
   actors: [],
-  storeFails: false
+  storeFails: false,
+  others: []
 }
 
 const lost = new SourceError({ source: "sqlite", target: "/secret/path", reason: "missing", detail: "no such file" })
@@ -42,6 +43,7 @@ describe("readiness (D3)", () => {
     ["table-stored", { table: { ...fine.table, origin: "snapshot" } }],
     ["update-held", { table: { ...fine.table, held: { eligible: 4, lost: 3 } } }],
     ["store-failing", { storeFails: true }],
+    ["panic", { others: ["panic"] }],
     ["rows-quarantined", { table: { ...fine.table, quarantined: 1 } }],
     [
       "actor-failing",

@@ -12,6 +12,7 @@ import { ApiServer, type ApiOptions, layer } from "../../layers/http/ApiServer.t
 import { type ActorStatus, Supervisor } from "../../src/actor/Supervisor.ts"
 import * as client from "../../src/api/client.ts"
 import { Registry } from "../../src/backends/Registry.ts"
+import { Conditions } from "../../src/observe/Conditions.ts"
 import { Explain } from "../../src/routing/Explain.ts"
 import { GeoResolver } from "../../src/routing/GeoResolver.ts"
 import { RoutingTable, type TableSnapshot, type TableStatus } from "../../src/routing/RoutingTable.ts"
@@ -102,7 +103,8 @@ export const make = Effect.fnUntraced(function* ({ tokens = true, ...options }: 
       Layer.provide(GeoResolver.layerFixed(new Map([["198.51.100.1", geoOf("BR")]])))
     ),
     Connections.layer,
-    Admission.layer(2)
+    Admission.layer(2),
+    Conditions.layer
   ).pipe(
     Layer.provideMerge(
       Layer.mergeAll(

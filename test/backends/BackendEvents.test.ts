@@ -4,6 +4,7 @@ import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as TestClock from "effect/testing/TestClock"
 import { BackendEvents } from "../../src/backends/BackendEvents.ts"
+import { Conditions } from "../../src/observe/Conditions.ts"
 import { Upstreams } from "../../src/routing/Upstreams.ts"
 import { backend } from "../support/fixtures.ts"
 import { routing } from "../support/routing.ts"
@@ -15,7 +16,11 @@ const make = Effect.fnUntraced(function* (apps: ReadonlyArray<string | undefined
     Logger.make<unknown, void>(({ message }) => void lines.push(Array.isArray(message) ? message : [message]))
   ])
   const services = yield* Layer.build(
-    BackendEvents.layer({ apps }).pipe(Layer.provideMerge(routing()), Layer.provide(logger))
+    BackendEvents.layer({ apps }).pipe(
+      Layer.provideMerge(Conditions.layer),
+      Layer.provideMerge(routing()),
+      Layer.provide(logger)
+    )
   )
   return yield* Effect.gen(function* () {
     const upstreams = yield* Upstreams
@@ -25,7 +30,7 @@ const make = Effect.fnUntraced(function* (apps: ReadonlyArray<string | undefined
       if (upstream !== undefined) upstreams.observe(upstream, seen)
     }
     const events = yield* BackendEvents
-    return { see, lines, count: events.count }
+    return { see, lines, count: events.count, conditions: (yield* Conditions).present }
   }).pipe(Effect.provideContext(services))
 })
 
@@ -41,7 +46,7 @@ describe("what becomes of backends", () => {
       assert.deepStrictEqual(lines, [
         ["backend down: its checks fail", { id: "b0", app: "web", error: "refused: ECONNREFUSED" }],
         ["circuit open: the backend has failed too often in a row", { id: "b1", app: "web" }],
-        ["backend up again: its checks pass", { id: "b0", app: "web" }]
+        ["backend up again: its checks pass, or are off", { id: "b0", app: "web" }]
       ])
       assert.deepStrictEqual([count("down"), count("up"), count("circuit-open"), count("panic")], [1, 1, 1, 0])
     })
@@ -49,7 +54,7 @@ describe("what becomes of backends", () => {
 
   it.effect("does not fill the log when many fall at once, and tells of panic in the apps that are served", () =>
     Effect.gen(function* () {
-      const { count, lines, see } = yield* make(["web"], 200)
+      const { conditions, count, lines, see } = yield* make(["web"], 200)
       for (let index = 0; index < 200; index++) see(index, { up: false, checkError: "refused: ECONNREFUSED" })
       yield* settled
       assert.strictEqual(count("down"), 200)
@@ -61,13 +66,15 @@ describe("what becomes of backends", () => {
       ])
       // Nobody is routed among all apps here, so that their panic is not told.
       assert.strictEqual(count("panic"), 1)
+      assert.deepStrictEqual(conditions(), ["panic"])
       for (let index = 0; index < 30; index++) see(index, { up: true })
       yield* settled
       assert.lengthOf(lines, 22)
       yield* TestClock.adjust(1_000)
       assert.lengthOf(lines, 22 + 20 + 1 + 1)
-      assert.deepInclude(lines, ["backend up again: its checks pass", { more: 10 }])
+      assert.deepInclude(lines, ["backend up again: its checks pass, or are off", { more: 10 }])
       assert.strictEqual(count("panic-over"), 1)
+      assert.deepStrictEqual(conditions(), [])
     })
   )
 })

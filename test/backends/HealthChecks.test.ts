@@ -27,7 +27,8 @@ const nth = (index: number): Backend => backend({ id: `b${index}`, address: addr
 const make = Effect.fnUntraced(function* (
   backends: number,
   options: Partial<HealthChecksOptions> = {},
-  routes: RoutingOptions = {}
+  routes: RoutingOptions = {},
+  atOnce = 1_000
 ) {
   const clock = yield* Clock.clockWith(Effect.succeed)
   const probe = ScriptedProbe.make(() => clock.currentTimeMillisUnsafe())
@@ -48,15 +49,17 @@ const make = Effect.fnUntraced(function* (
     apply: () => Effect.void
   })
   const services = yield* Layer.build(
-    HealthChecks.layer({
-      probe: { kind: "tcp" },
-      intervalMs: INTERVAL_MS,
-      timeoutMs: 500,
-      rise: 2,
-      fall: 3,
-      atOnce: 1_000,
-      ...options
-    }).pipe(Layer.provideMerge(Layer.mergeAll(probe.layer, routing(routes), Layer.succeed(RoutingTable, table))))
+    HealthChecks.layer(
+      {
+        probe: { kind: "tcp" },
+        intervalMs: INTERVAL_MS,
+        timeoutMs: 500,
+        rise: 2,
+        fall: 3,
+        ...options
+      },
+      atOnce
+    ).pipe(Layer.provideMerge(Layer.mergeAll(probe.layer, routing(routes), Layer.succeed(RoutingTable, table))))
   )
   return yield* Effect.gen(function* () {
     const upstreams = yield* Upstreams
@@ -139,6 +142,56 @@ describe("H1: active checks", () => {
     })
   )
 
+  it.effect("are turned off, forgotten, and on again while it runs", () =>
+    Effect.gen(function* () {
+      const options: HealthChecksOptions = {
+        probe: { kind: "tcp" },
+        intervalMs: INTERVAL_MS,
+        timeoutMs: 500,
+        rise: 2,
+        fall: 3
+      }
+      const { health, probe, turns, up } = yield* make(3)
+      probe.answers(addressOf(0), "refused")
+      yield* pass(INTERVAL_MS * 3)
+      assert.isFalse(up("b0"))
+
+      yield* health.setOptions(undefined)
+      yield* settled
+      assert.deepStrictEqual([health.size(), up("b0")], [0, true])
+      const asked = probe.times(addressOf(0)).length
+      yield* pass(INTERVAL_MS * 3)
+      assert.lengthOf(probe.times(addressOf(0)), asked)
+
+      yield* health.setOptions(options)
+      yield* settled
+      assert.strictEqual(health.size(), 3)
+      yield* pass(INTERVAL_MS * 3)
+      assert.isFalse(up("b0"))
+
+      // Off and on within one turn: what was found stays, and one pass is not enough to bring it back.
+      yield* health.setOptions(undefined)
+      yield* health.setOptions(options)
+      yield* settled
+      yield* pass(INTERVAL_MS * 2)
+      assert.isFalse(up("b0"))
+      assert.deepStrictEqual(turns(), ["b0 false", "b0 true", "b0 false"])
+    })
+  )
+
+  it.effect("have another interval from one moment to the next", () =>
+    Effect.gen(function* () {
+      const { health, probe } = yield* make(4, { intervalMs: 1_000_000 })
+      yield* settled
+      const before = probe.times(addressOf(3)).length
+      const other = { probe: { kind: "tcp" }, intervalMs: 400, timeoutMs: 500, rise: 2, fall: 3 } as const
+      yield* health.setOptions(other)
+      yield* settled
+      yield* pass(4_000)
+      assert.isAtLeast(probe.times(addressOf(3)).length - before, 8)
+    })
+  )
+
   it.effect("rebind the bound clients of a backend that goes down", () =>
     Effect.gen(function* () {
       const { publish, router, upstreams } = yield* make(0)
@@ -180,7 +233,7 @@ describe("H1: active checks", () => {
 
   it.effect("of backends that hang delay nobody else", () =>
     Effect.gen(function* () {
-      const { probe, turns } = yield* make(60, { atOnce: 16, timeoutMs: 2_000 })
+      const { probe, turns } = yield* make(60, { timeoutMs: 2_000 }, {}, 16)
       for (let index = 0; index < 40; index++) probe.answers(addressOf(index), "hang")
       // Until each of them is known to be slow.
       yield* pass(INTERVAL_MS * 20)

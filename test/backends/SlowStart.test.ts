@@ -32,7 +32,7 @@ const make = Effect.gen(function* () {
     apply: () => Effect.void
   })
   const services = yield* Layer.build(
-    SlowStart.layer(SLOW_START_MS).pipe(
+    SlowStart.layer({ slowStartMs: SLOW_START_MS }).pipe(
       Layer.provideMerge(Layer.merge(routing({ ttlMs: 0 }), Layer.succeed(RoutingTable, table)))
     )
   )

@@ -8,15 +8,17 @@ import { join } from "node:path"
 import { parse } from "smol-toml"
 import * as TomlFile from "../../layers/config/TomlFile.ts"
 import { Supervisor } from "../../src/actor/Supervisor.ts"
-import { fileSettings } from "../../src/config/configFile.ts"
+import { type FileSettings, loadFile } from "../../src/config/configFile.ts"
 import { EdgeConfig } from "../../src/config/EdgeConfig.ts"
 import { ConfigFile, LiveConfig } from "../../src/config/LiveConfig.ts"
 import { load } from "../../src/config/load.ts"
 import { settled } from "../support/settled.ts"
 import { tempDirectory } from "../support/tempDirectory.ts"
 
+const loadWith = (settings: FileSettings) => load({ env: settings, hostname: "here" })
+
 const namesOf = (toml: string): ReadonlyArray<string> => {
-  const found = fileSettings(parse(toml))
+  const found = loadFile(parse(toml), loadWith)
   return Result.isFailure(found) ? found.failure.problems.map(({ name }) => name) : []
 }
 
@@ -31,23 +33,26 @@ describe("the settings of a file", () => {
       window_secs = 0.5
       [circuit.failure]
       threshold = 7`
+    let settings: FileSettings | undefined
+    const { config } = Result.getOrThrow(loadFile(parse(toml), (found) => loadWith((settings = found))))
+    assert.strictEqual(config.circuitFailureThreshold, 7)
     assert.deepStrictEqual(
-      fileSettings(parse(toml)),
-      Result.succeed({
+      { ...settings },
+      {
         EDGEPROXY_RATE_LIMIT_ENABLED: "true",
         EDGEPROXY_GEO_OVERRIDES: "10.0.0.0/8=DE,fd00::/8=BR",
         EDGEPROXY_SPILL_AT: "soft",
         EDGEPROXY_RATE_LIMIT_BURST: "20",
         EDGEPROXY_RATE_LIMIT_WINDOW_SECS: "0.5",
         EDGEPROXY_CIRCUIT_FAILURE_THRESHOLD: "7"
-      })
+      }
     )
   })
 
   it("are refused as a whole, each one that is wrong named", () => {
     assert.deepStrictEqual(
       namesOf(`
-        spill_at = "soft"
+        spill_at = "sideways"
         rate_limit_brust = 1
         listen_addr = "0.0.0.0:1"
         api_token = "secret"
@@ -63,7 +68,8 @@ describe("the settings of a file", () => {
         "rate_limit_burst",
         "Circuit_timeout_secs",
         "__proto__",
-        "rate_limit_max_requests"
+        "rate_limit_max_requests",
+        "EDGEPROXY_SPILL_AT"
       ]
     )
     assert.deepStrictEqual(namesOf("rate_limit_burst = 1\n[rate_limit]\nburst = 2"), ["rate_limit_burst"])
@@ -87,9 +93,7 @@ const make = Effect.fnUntraced(function* (env: Readonly<Record<string, string>> 
     load({ env: { ...env, ...settings }, hostname: "here" })
   const config = yield* Effect.fromResult(loadWith({}))
   const services = yield* Layer.build(
-    LiveConfig.layer({ intervalMs: INTERVAL_MS, loadWith }).pipe(
-      Layer.provide([file, EdgeConfig.layer(config.config), Supervisor.layer])
-    )
+    LiveConfig.layer({ loadWith }).pipe(Layer.provide([file, EdgeConfig.layer(config.config), Supervisor.layer]))
   )
   const live = yield* Effect.provide(LiveConfig, services)
   return {
@@ -106,7 +110,7 @@ describe("the live configuration", () => {
     Effect.gen(function* () {
       const { live, write } = yield* make({ EDGEPROXY_RATE_LIMIT_BURST: "11" })
       const seen: Array<number> = []
-      live.onChange(({ rateLimitBurst }) => seen.push(rateLimitBurst))
+      live.onChange(({ rateLimitBurst }) => Effect.sync(() => void seen.push(rateLimitBurst)))
       yield* write({ rate_limit: { burst: 22 } })
       assert.strictEqual(live.current().rateLimitBurst, 22)
       yield* write({})

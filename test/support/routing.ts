@@ -28,7 +28,7 @@ export const routing = (
     region: options.region ?? "sa",
     bindingMaxConnections: options.bindingMaxConnections ?? 0
   }).pipe(
-    Layer.provideMerge(options.circuit === undefined ? Circuits.layerOff : Circuits.layer(options.circuit)),
+    Layer.provideMerge(Circuits.layer(options.circuit)),
     Layer.provideMerge(
       Layer.mergeAll(
         Upstreams.layer({ spillAt: options.spillAt ?? "hard", panicThreshold: options.panicThreshold ?? 0 }),

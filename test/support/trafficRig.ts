@@ -94,7 +94,7 @@ export const make = Effect.fnUntraced(function* (options: TrafficRigOptions = {}
     drain: { graceMs: 0, timeoutMs: 30_000, paceMs: 0, ...options.drain }
   }).pipe(
     Layer.provideMerge(TrafficCounters.layer),
-    Layer.provideMerge(options.closeOnDown === true ? CloseOnDown.layer : Layer.empty),
+    Layer.provideMerge(CloseOnDown.layer({ enabled: options.closeOnDown === true })),
     Layer.provideMerge(
       Overload.layer({ loopDelayMs: 200, memoryShare: 0.9, memory: plentyOfMemory, ...options.overload }).pipe(
         Layer.provide(LoopDelay.layer)

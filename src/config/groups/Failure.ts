@@ -10,7 +10,7 @@ const circuit = inFailure()
 const health = inFailure()
 const slowStart = inFailure()
 const pool = inFailure("the warm pool")
-const configFile = inFailure("the configuration file")
+const configFile = inGroup("Failure handling")
 
 const threshold = integer({ minimum: 1, maximum: 1_000 })
 
@@ -138,11 +138,12 @@ export const failure = {
   configWatchEnabled: configFile(boolean, {
     name: "EDGEPROXY_CONFIG_WATCH_ENABLED",
     default: "false",
-    doc: "Watches the configuration file, which wins over the environment for what may change live"
+    doc: "Watches the configuration file, which wins over the environment for what may change live; SIGHUP has it read at once"
   }),
   configWatchIntervalMs: configFile(seconds({ minimum: 0.1 }), {
     name: "EDGEPROXY_CONFIG_WATCH_INTERVAL_SECS",
     default: "5",
+    reloadable: true,
     doc: "How often it is looked at"
   }),
   configPath: configFile(path, {

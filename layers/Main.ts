@@ -6,6 +6,7 @@ import { BackendEvents } from "../src/backends/BackendEvents.ts"
 import * as SlowStart from "../src/backends/SlowStart.ts"
 import { LiveConfig } from "../src/config/LiveConfig.ts"
 import { Conditions } from "../src/observe/Conditions.ts"
+import { servedApps, trafficListeners } from "../src/config/listeners.ts"
 import { LoopDelay } from "../src/observe/LoopDelay.ts"
 import { Bindings } from "../src/routing/Bindings.ts"
 import { Circuits } from "../src/routing/Circuits.ts"
@@ -101,7 +102,7 @@ const Edge = Layer.unwrap(
     )
 
     const watching = Layer.mergeAll(
-      BackendEvents.layer({ apps: config.listenAddr.map(({ app }) => app ?? config.app) }),
+      BackendEvents.layer({ apps: servedApps(config) }),
       healthChecks(config, atOnce),
       Panic.layer,
       SlowStart.layer({
@@ -124,10 +125,8 @@ const Edge = Layer.unwrap(
     })
 
     const traffic = Traffic.layer({
-      listeners: config.listenAddr.map(({ address, app, port }) => ({
-        address: { address, port },
-        app: app ?? config.app
-      })),
+      listeners: trafficListeners(config),
+      preroute: { sniRoutes: config.tlsSniRoutes, unknownSni: config.tlsUnknownSni },
       extras: {
         deferAcceptMs: config.tcpDeferAcceptMs,
         fastOpen: config.tcpFastOpen,

@@ -1,6 +1,7 @@
 import { type AddressPolicy, make } from "../src/backends/addressPolicy.ts"
 import { defaultText } from "../src/config/Variable.ts"
 import type { EdgeConfig } from "../src/config/EdgeConfig.ts"
+import { trafficListeners } from "../src/config/listeners.ts"
 import { variables } from "../src/config/variables.ts"
 
 /** Where backends may live: those that register, and those in the rows of a shared table (R9). */
@@ -12,7 +13,7 @@ export const addressPolicies = (
   const common = {
     allowed: config.backendAllowCidrs,
     listeners: [
-      ...config.listenAddr,
+      ...trafficListeners(config).map(({ address }) => address),
       ...(config.apiEnabled ? [config.apiListenAddr] : []),
       ...(config.metricsEnabled ? [config.metricsListenAddr] : [])
     ],

@@ -4,6 +4,7 @@ import manifest from "../package.json" with { type: "json" }
 import { Registry } from "../src/backends/Registry.ts"
 import { EdgeConfig } from "../src/config/EdgeConfig.ts"
 import { LiveConfig } from "../src/config/LiveConfig.ts"
+import { trafficListeners } from "../src/config/listeners.ts"
 import { Explain } from "../src/routing/Explain.ts"
 import { ClientAdmission } from "../src/traffic/ClientAdmission.ts"
 import { addressPolicies } from "./addresses.ts"
@@ -29,7 +30,7 @@ export const ApiEndpoint = Layer.unwrap(
       version: manifest.version,
       pop: config.popId,
       region: config.region,
-      listeners: config.listenAddr.length,
+      listeners: trafficListeners(config).length,
       limits: { connections, connectionsForLoopback: Math.min(defaultLimits.connectionsForLoopback, connections / 2) }
     }).pipe(
       Layer.provide([

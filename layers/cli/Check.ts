@@ -11,6 +11,7 @@ import { EdgeApi } from "../../src/cli/EdgeApi.ts"
 import { type Finding, findingText } from "../../src/cli/Findings.ts"
 import { printableJson } from "../../src/cli/printable.ts"
 import type { ConfigError } from "../../src/config/ConfigError.ts"
+import { trafficListeners } from "../../src/config/listeners.ts"
 import type { Loaded } from "../../src/config/load.ts"
 import { endpoint, type Endpoint } from "../../src/config/networks.ts"
 import type { ConfigValues } from "../../src/config/variables.ts"
@@ -85,20 +86,21 @@ const table = Effect.fnUntraced(function* (config: ConfigValues, probe: CheckPar
 const certificates = (config: ConfigValues): ReadonlyArray<Finding> => {
   const about = "certificates"
   const { tlsCert, tlsKey } = config
+  const terminates = config.tlsEnabled && config.tlsMode === "terminate"
   const front = { EDGEPROXY_TLS_CERT: tlsCert, EDGEPROXY_TLS_KEY: tlsKey, EDGEPROXY_TLS_CLIENT_CA: config.tlsClientCa }
   const back = {
     EDGEPROXY_BACKEND_TLS_CA: config.backendTlsCa,
     EDGEPROXY_BACKEND_TLS_CERT: config.backendTlsCert,
     EDGEPROXY_BACKEND_TLS_KEY: config.backendTlsKey
   }
-  const files = { ...(config.tlsEnabled ? front : {}), ...(config.backendTls === "off" ? {} : back) }
+  const files = { ...(terminates ? front : {}), ...(config.backendTls === "off" ? {} : back) }
   const found = Object.entries(files).flatMap(([name, path]) =>
     path === undefined ? [] : [fileFinding(about, name, path, "file")]
   )
-  if (config.tlsEnabled && config.tlsCertDir !== undefined) {
+  if (terminates && config.tlsCertDir !== undefined) {
     found.push(fileFinding(about, "EDGEPROXY_TLS_CERT_DIR", config.tlsCertDir, "directory"))
   }
-  const selfSigned = config.tlsEnabled && tlsCert === undefined && config.tlsCertDir === undefined
+  const selfSigned = terminates && tlsCert === undefined && config.tlsCertDir === undefined
   return selfSigned ? [...found, warn(about, "none is given: clients will see a self-signed one")] : found
 }
 
@@ -126,7 +128,7 @@ const listeners = Effect.fnUntraced(function* (config: ConfigValues) {
     return [ok(about, `not tried: edgeproxy ${running.value.version} runs here as ${running.value.pop}`)]
   }
   const wanted: ReadonlyArray<Endpoint> = [
-    ...config.listenAddr,
+    ...trafficListeners(config).map(({ address }) => address),
     ...(config.apiEnabled ? [config.apiListenAddr] : []),
     ...(config.metricsEnabled ? [config.metricsListenAddr] : [])
   ]

@@ -33,6 +33,7 @@ export const connectionJson = (
     region: geo.region ?? null,
     app: record.app ?? "",
     listener: record.listener.address,
+    sni: record.sni ?? null,
     backend: backend?.id ?? null,
     backend_addr: backend === undefined ? null : formatEndpoint(backend),
     tier: route?.tier ?? null,

@@ -86,6 +86,7 @@ export const Connection = Schema.Struct({
   region: Schema.NullOr(Schema.String),
   app: Schema.String,
   listener: Schema.String,
+  sni: Schema.NullOr(Schema.String).annotate({ description: "the server name in its TLS hello" }),
   backend: Schema.NullOr(Schema.String),
   backend_addr: Schema.NullOr(Schema.String),
   tier: Schema.NullOr(Schema.Int),

@@ -28,6 +28,10 @@ export const causes = [
   "connect-timeout",
   // No route to the backend, or its host or network said so.
   "unreachable",
+  // The first bytes are no TLS ClientHello, or one that breaks its rules.
+  "bad-hello",
+  // No app is served under the TLS server name (SNI) the client asks for.
+  "unknown-name",
   // Accept to routed took too long.
   "preroute-timeout",
   // No byte either way (C3).

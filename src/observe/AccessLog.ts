@@ -14,6 +14,7 @@ export interface AccessEntry {
   readonly region: string | null
   readonly app: string
   readonly listener: string
+  readonly sni: string | null
   readonly backend: string | null
   readonly backend_addr: string | null
   readonly tier: number | null

@@ -15,7 +15,10 @@ export interface ConnectionRecord {
   readonly client: Client
   readonly clientPort: number
   readonly geo: ClientGeo
-  readonly app: string | undefined
+  /** The listener's, until a server name has led to another. */
+  app: string | undefined
+  /** The server name in the client's TLS hello, once it has been read. */
+  sni: string | undefined
   readonly listener: ListenerCounters
   readonly acceptedAt: number
   /** The last one, also when it has been given back. */
@@ -49,6 +52,7 @@ export const recordOf = (
   clientPort: remote.port,
   geo,
   app: listener.app,
+  sni: undefined,
   listener,
   acceptedAt,
   route: undefined,

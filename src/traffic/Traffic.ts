@@ -20,9 +20,11 @@ import * as Connection from "./Connection.ts"
 import { type ConnectionRecord, Connections, recordOf } from "./Connections.ts"
 import { drain, type DrainOptions } from "./Drain.ts"
 import type { ListenerCounters } from "./ListenerCounters.ts"
+import * as Preroute from "./Preroute.ts"
 import * as Refusals from "./Refusals.ts"
 import type { Shutdown } from "./Shutdown.ts"
 import { TrafficCounters } from "./TrafficCounters.ts"
+import type { TrafficListener } from "./TrafficListener.ts"
 import {
   type Accepted,
   type DialError,
@@ -36,7 +38,8 @@ import {
 } from "./Transport.ts"
 
 export interface TrafficOptions {
-  readonly listeners: ReadonlyArray<{ readonly address: Endpoint; readonly app: string | undefined }>
+  readonly listeners: ReadonlyArray<TrafficListener>
+  readonly preroute: Preroute.PrerouteOptions
   readonly extras: ListenExtras
   readonly pop: string
   readonly prerouteMs: number
@@ -94,6 +97,7 @@ export const make = Effect.fnUntraced(
     const now = yield* monotonicMs
     const bootId = wall.currentTimeMillisUnsafe().toString(36)
     const { serve } = yield* Connection.make(options.connection)
+    const { learn } = yield* Preroute.make(options.preroute)
     const fibers = yield* FiberSet.make<void>()
     const fork = yield* FiberSet.runtime(fibers)()
 
@@ -109,16 +113,17 @@ export const make = Effect.fnUntraced(
       Effect.forkScoped
     )
 
-    const start = (record: ConnectionRecord, failed?: DialError): void => {
-      const life = gate.isOpen() ? serve(record, failed) : Effect.andThen(gate.await, serve(record, failed))
-      fork(
+    const route = (record: ConnectionRecord, failed?: DialError): Effect.Effect<void> =>
+      gate.isOpen() ? serve(record, failed) : Effect.andThen(gate.await, serve(record, failed))
+
+    const start = (record: ConnectionRecord, life: Effect.Effect<void>): void =>
+      void fork(
         Effect.catchCause(life, (cause) => {
           if (Cause.hasInterruptsOnly(cause)) return Effect.void
           transport.abort(record.id, "rst", internal)
           return Effect.logError("connection failed by a fault of the proxy", cause)
         })
       )
-    }
 
     const contextOf = (durationMs: number): EntryContext => ({
       pop: options.pop,
@@ -135,7 +140,7 @@ export const make = Effect.fnUntraced(
     })
 
     // All of it in the step of the accept: whoever is refused costs no fiber, no route and no dial.
-    const onAccept = (listener: ListenerCounters, accepted: Accepted): void => {
+    const onAccept = (spec: TrafficListener, listener: ListenerCounters, accepted: Accepted): void => {
       const client = clientFromText(accepted.remote.address)
       if (client === undefined) {
         counters.rejected("no-address", 1)
@@ -152,7 +157,12 @@ export const make = Effect.fnUntraced(
       admission.enter()
       connections.add(record)
       counters.accepted(listener)
-      start(record)
+      start(
+        record,
+        spec.kind === "tcp"
+          ? route(record)
+          : Effect.flatMap(learn(record, spec), (routable) => (routable ? route(record) : Effect.void))
+      )
     }
 
     const onEnd = (ended: Ended): void => {
@@ -176,7 +186,7 @@ export const make = Effect.fnUntraced(
       router.fail(record.route, error.source === "backend")
       record.tried = [...record.tried, upstream]
       record.connectUs = undefined
-      start(record, error)
+      start(record, route(record, error))
     }
 
     const onAcceptError = ({ code, count }: { readonly code: string; readonly count: number }): void => {
@@ -186,7 +196,8 @@ export const make = Effect.fnUntraced(
       refusals.counted(code, count)
     }
 
-    const listen = Effect.fnUntraced(function* ({ address, app }: TrafficOptions["listeners"][number]) {
+    const listen = Effect.fnUntraced(function* (spec: TrafficListener) {
+      const { address, app, kind } = spec
       const counted = counters.addListener(formatEndpoint(address), app)
       const listener = yield* transport.listen(
         {
@@ -199,7 +210,7 @@ export const make = Effect.fnUntraced(
           extras: options.extras
         },
         {
-          onAccept: (batch) => batch.forEach((accepted) => onAccept(counted, accepted)),
+          onAccept: (batch) => batch.forEach((accepted) => onAccept(spec, counted, accepted)),
           onEnd: (batch) => batch.forEach(onEnd),
           onUnbridged,
           onAcceptError
@@ -207,7 +218,7 @@ export const make = Effect.fnUntraced(
       )
       counted.address = formatEndpoint(listener.address)
       admission.attach(listener)
-      yield* Effect.logInfo("listening", { address: counted.address, app: app ?? "", engine: transport.engine })
+      yield* Effect.logInfo("listening", { address: counted.address, app: app ?? "", kind, engine: transport.engine })
       return listener
     })
 

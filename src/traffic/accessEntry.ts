@@ -30,6 +30,7 @@ export const accessEntry = (record: ConnectionRecord, ended: Ended, context: Ent
     region: record.geo.region ?? null,
     app: record.app ?? "",
     listener: record.listener.address,
+    sni: record.sni ?? null,
     backend: backend?.id ?? null,
     backend_addr: backend === undefined ? null : formatEndpoint(backend),
     tier: route?.tier ?? null,

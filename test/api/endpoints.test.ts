@@ -277,6 +277,7 @@ describe("operation (D4, D5, T5)", () => {
         country: "BR",
         region: "sa",
         listener: "0.0.0.0:8080",
+        sni: null,
         backend: null,
         connect_ms: 1.5,
         idle_ms: 12,

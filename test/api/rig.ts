@@ -176,6 +176,7 @@ const recordOf = (id: number, fields: Partial<ConnectionRecord>): ConnectionReco
   clientPort: 50_000,
   geo: geoOf("BR"),
   app: undefined,
+  sni: undefined,
   listener,
   acceptedAt: 0,
   route: undefined,

@@ -183,6 +183,7 @@ describe("D5: connections", () => {
     region: "sa",
     app: "shop",
     listener: "0.0.0.0:80",
+    sni: null,
     backend: "n1",
     backend_addr: "10.0.0.1:80",
     tier: 0,

@@ -313,8 +313,8 @@ describe("warnings", () => {
 
   it("tell of a variable that has no effect yet, unless it says what is the case anyway", () => {
     assert.deepStrictEqual(warningsOf({ EDGEPROXY_TLS_ENABLED: "yes", EDGEPROXY_DNS_ENABLED: "yes" }), [
-      "EDGEPROXY_TLS_ENABLED is not active yet: it takes effect with TLS",
-      "EDGEPROXY_DNS_ENABLED is not active yet: it takes effect with the DNS server"
+      "EDGEPROXY_DNS_ENABLED is not active yet: it takes effect with the DNS server",
+      "EDGEPROXY_TLS_ENABLED is not active yet with EDGEPROXY_TLS_MODE=terminate"
     ])
     assert.deepStrictEqual(
       warningsOf({

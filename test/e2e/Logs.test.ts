@@ -45,6 +45,7 @@ describe("the access log", () => {
         region: "sa",
         app: "",
         listener: `127.0.0.1:${edge.address.port}`,
+        sni: null,
         backend: "a",
         tier: 1,
         affinity: "new",

@@ -1,5 +1,6 @@
 import * as Effect from "effect/Effect"
 import type { Termination } from "../../src/domain/Termination.ts"
+import { type Preread, prereads } from "../../src/traffic/Preread.ts"
 import {
   type Accepted,
   type BridgeOptions,
@@ -11,6 +12,7 @@ import {
   type ListenerEvents,
   type ListenOptions,
   type LiveCounts,
+  PrereadError,
   Transport
 } from "../../src/traffic/Transport.ts"
 
@@ -59,6 +61,12 @@ interface Open extends LiveCounts {
   readonly events: ListenerEvents
   dial: ((result: Effect.Effect<Bridged, DialError>) => void) | undefined
   ending: boolean
+  /** What the client has said and nobody has taken. */
+  said: Uint8Array
+  finished: boolean
+  asked:
+    | { readonly question: Preread; readonly resume: (result: Effect.Effect<Uint8Array, PrereadError>) => void }
+    | undefined
 }
 
 /**
@@ -74,6 +82,12 @@ export interface ScriptedTransport {
   readonly dial: () => Dial
   /** A client connects. */
   readonly accept: (address?: string, listener?: number) => ConnectionId
+  /** The client says something. */
+  readonly say: (id: ConnectionId, bytes: Uint8Array) => void
+  /** The client has nothing more to say. */
+  readonly finish: (id: ConnectionId) => void
+  /** What nobody has taken of what the client has said: a backend would get it. */
+  readonly left: (id: ConnectionId) => Uint8Array | undefined
   /** The connection ends by itself. */
   readonly end: (id: ConnectionId, how?: Partial<Ended>) => void
   /** The backend resets before a byte went either way. */
@@ -103,8 +117,30 @@ export const make = (now: () => number): ScriptedTransport => {
       firstByteUs: undefined,
       code: undefined
     }
+    const reason = how.cause === "preroute-timeout" ? "Deadline" : "Gone"
+    connection.asked?.resume(Effect.fail(new PrereadError({ reason })))
     connection.events.onEnd([{ ...fin, ...how }])
   }
+
+  const look = (connection: Open): void => {
+    const { asked, finished, said } = connection
+    if (asked === undefined) return
+    const verdict = prereads[asked.question](said, finished)
+    if (verdict === "more") return
+    connection.asked = undefined
+    asked.resume(verdict === "enough" ? Effect.succeed(said) : Effect.fail(new PrereadError({ reason: "Malformed" })))
+  }
+
+  const preread = (id: ConnectionId, question: Preread): Effect.Effect<Uint8Array, PrereadError> =>
+    Effect.callback((resume) => {
+      const connection = open.get(id)
+      if (connection === undefined || connection.ending) {
+        return resume(Effect.fail(new PrereadError({ reason: "Gone" })))
+      }
+      connection.asked = { question, resume }
+      look(connection)
+      return Effect.sync(() => void (connection.asked = undefined))
+    })
 
   const bridge = (id: ConnectionId, options: BridgeOptions): Effect.Effect<Bridged, DialError> =>
     Effect.callback((resume) => {
@@ -158,8 +194,11 @@ export const make = (now: () => number): ScriptedTransport => {
       connection.dial?.(Effect.fail(dialError("Gone")))
       queueMicrotask(() => end(id, why))
     },
-    preread: () => Effect.die(new Error("no preread in the script")),
-    consume: () => undefined,
+    preread,
+    consume: (id, bytes) => {
+      const connection = open.get(id)
+      if (connection !== undefined) connection.said = connection.said.slice(bytes)
+    },
     census: () => ({
       connections: open.size,
       listeners: listeners.length,
@@ -187,10 +226,32 @@ export const make = (now: () => number): ScriptedTransport => {
       if (events === undefined) throw new Error("nobody listens")
       const accepted: Accepted = { id: nextId++, remote: { address, port: 50_000 } }
       const counts: LiveCounts = { bytesIn: 0, bytesOut: 0, idleMs: 0, waiting: 0 }
-      open.set(accepted.id, { events, dial: undefined, ending: false, ...counts })
+      const said = new Uint8Array(0)
+      open.set(accepted.id, {
+        events,
+        dial: undefined,
+        ending: false,
+        said,
+        finished: false,
+        asked: undefined,
+        ...counts
+      })
       events.onAccept([accepted])
       return accepted.id
     },
+    say: (id, bytes) => {
+      const connection = open.get(id)
+      if (connection === undefined) return
+      connection.said = Uint8Array.from([...connection.said, ...bytes])
+      look(connection)
+    },
+    finish: (id) => {
+      const connection = open.get(id)
+      if (connection === undefined) return
+      connection.finished = true
+      look(connection)
+    },
+    left: (id) => open.get(id)?.said,
     end,
     unbridge: (id) => open.get(id)?.events.onUnbridged(id, dialError("Reset")),
     set: (id, counts) => void Object.assign(open.get(id) ?? {}, counts)

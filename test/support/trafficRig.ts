@@ -23,6 +23,7 @@ import { Overload, type OverloadOptions } from "../../src/traffic/Overload.ts"
 import * as Shutdown from "../../src/traffic/Shutdown.ts"
 import { Traffic, type TrafficOptions } from "../../src/traffic/Traffic.ts"
 import { TrafficCounters } from "../../src/traffic/TrafficCounters.ts"
+import type { TrafficListener } from "../../src/traffic/TrafficListener.ts"
 import { trafficMetrics } from "../../src/traffic/trafficMetrics.ts"
 import { noExtras, Transport } from "../../src/traffic/Transport.ts"
 import * as exposition from "./exposition.ts"
@@ -34,7 +35,8 @@ import { settled } from "./settled.ts"
 export interface TrafficRigOptions {
   readonly connection?: Partial<ConnectionOptions>
   readonly drain?: Partial<DrainOptions>
-  readonly listeners?: TrafficOptions["listeners"]
+  readonly listeners?: ReadonlyArray<Partial<TrafficListener> & Pick<TrafficListener, "address" | "app">>
+  readonly preroute?: Partial<TrafficOptions["preroute"]>
   readonly routing?: RoutingOptions
   readonly maxConnections?: number
   /** EDGEPROXY_ON_BACKEND_DOWN=close */
@@ -86,7 +88,10 @@ export const make = Effect.fnUntraced(function* (options: TrafficRigOptions = {}
   })
   const shutdown = Shutdown.make()
   const layer = Traffic.layer({
-    listeners: options.listeners ?? [{ address: { address: "0.0.0.0", port: 8_080 }, app: undefined }],
+    listeners: (options.listeners ?? [{ address: { address: "0.0.0.0", port: 8_080 }, app: undefined }]).map(
+      (listener) => ({ kind: "tcp", ...listener })
+    ),
+    preroute: { sniRoutes: [], unknownSni: "default", ...options.preroute },
     extras: noExtras,
     pop: "gru1",
     prerouteMs: 5_000,

@@ -69,6 +69,7 @@ describe("who is let in", () => {
           region: "sa",
           app: "",
           listener: "0.0.0.0:8080",
+          sni: null,
           backend: null,
           backend_addr: null,
           tier: null,

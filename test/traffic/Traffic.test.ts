@@ -59,6 +59,7 @@ describe("a connection that works", () => {
           region: "sa",
           app: "web",
           listener: "[::]:40001",
+          sni: null,
           backend: "near",
           backend_addr: "[fd00::7]:443",
           tier: 0,

@@ -4,7 +4,8 @@ import { boolean, integer, literals, seconds } from "../scalars.ts"
 import { domain, path, protocols, sniRoutes } from "../texts.ts"
 import { inGroup } from "../Variable.ts"
 
-const define = inGroup("TLS", { activeFrom: "TLS" })
+const define = inGroup("TLS")
+const later = inGroup("TLS", { activeFrom: "TLS" })
 
 export const tls = {
   tlsEnabled: define(boolean, {
@@ -17,33 +18,33 @@ export const tls = {
     default: "0.0.0.0:8443",
     doc: "TLS listeners, comma separated; `addr=app` as for EDGEPROXY_LISTEN_ADDR"
   }),
-  tlsCert: define(optional(path), {
+  tlsCert: later(optional(path), {
     name: "EDGEPROXY_TLS_CERT",
     doc: "Certificate chain (PEM file); without it and the key a self-signed one is made, with a warning"
   }),
-  tlsKey: define(optional(path), {
+  tlsKey: later(optional(path), {
     name: "EDGEPROXY_TLS_KEY",
     doc: "Private key of the certificate (PEM file)"
   }),
-  tlsCertDir: define(optional(path), {
+  tlsCertDir: later(optional(path), {
     name: "EDGEPROXY_TLS_CERT_DIR",
     doc: "Directory of `name.crt` and `name.key` pairs, chosen by server name (SNI)"
   }),
-  tlsReloadMs: define(seconds({ minimum: 0.1 }), {
+  tlsReloadMs: later(seconds({ minimum: 0.1 }), {
     name: "EDGEPROXY_TLS_RELOAD_SECS",
     default: "30",
     doc: "How often certificate files are looked at"
   }),
-  tlsMinVersion: define(literals(["1.2", "1.3"]), {
+  tlsMinVersion: later(literals(["1.2", "1.3"]), {
     name: "EDGEPROXY_TLS_MIN_VERSION",
     default: "1.2",
     doc: "Oldest TLS version taken: `1.2` or `1.3`"
   }),
-  tlsAlpn: define(protocols, {
+  tlsAlpn: later(protocols, {
     name: "EDGEPROXY_TLS_ALPN",
     doc: "Application protocols offered (ALPN), comma separated, best first, e.g. `h2,http/1.1`"
   }),
-  tlsClientCa: define(optional(path), {
+  tlsClientCa: later(optional(path), {
     name: "EDGEPROXY_TLS_CLIENT_CA",
     doc: "Authority (PEM file) whose certificates clients must show"
   }),
@@ -61,29 +62,29 @@ export const tls = {
     default: "default",
     doc: "Server names without a route or certificate: take the `default` one, or `refuse`"
   }),
-  tlsMaxHandshakes: define(integer({ minimum: 1, maximum: 100_000 }), {
+  tlsMaxHandshakes: later(integer({ minimum: 1, maximum: 100_000 }), {
     name: "EDGEPROXY_TLS_MAX_HANDSHAKES",
     default: "256",
     doc: "Most handshakes in flight"
   }),
-  backendTls: define(literals(["off", "on", "verify"]), {
+  backendTls: later(literals(["off", "on", "verify"]), {
     name: "EDGEPROXY_BACKEND_TLS",
     default: "off",
     doc: "TLS to backends: `off`, `on`, or `verify`, which checks their certificates"
   }),
-  backendTlsCa: define(optional(path), {
+  backendTlsCa: later(optional(path), {
     name: "EDGEPROXY_BACKEND_TLS_CA",
     doc: "Authority (PEM file) for the certificates of backends; none = the system's"
   }),
-  backendTlsCert: define(optional(path), {
+  backendTlsCert: later(optional(path), {
     name: "EDGEPROXY_BACKEND_TLS_CERT",
     doc: "Client certificate (PEM file) shown to backends"
   }),
-  backendTlsKey: define(optional(path), {
+  backendTlsKey: later(optional(path), {
     name: "EDGEPROXY_BACKEND_TLS_KEY",
     doc: "Private key of that certificate (PEM file)"
   }),
-  backendTlsServername: define(optional(domain), {
+  backendTlsServername: later(optional(domain), {
     name: "EDGEPROXY_BACKEND_TLS_SERVERNAME",
     doc: "Server name asked of backends, and checked with `verify`"
   })

@@ -1,0 +1,15 @@
+import type { Endpoint } from "./Transport.ts"
+
+/**
+ * What is done for the clients of a listener before they are routed. `tcp`: nothing; `tls-passthrough`: the server name in
+ * their ClientHello decides on the app, and their bytes stay untouched.
+ */
+export type ListenerKind = "tcp" | "tls-passthrough"
+
+/** Where clients come in, and how. */
+export interface TrafficListener {
+  readonly address: Endpoint
+  /** The only app it serves (R8), if the server name does not lead to another; undefined: all of them. */
+  readonly app: string | undefined
+  readonly kind: ListenerKind
+}

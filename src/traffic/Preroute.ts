@@ -53,7 +53,9 @@ export const make = Effect.fnUntraced(function* (options: PrerouteOptions) {
       case "tcp":
         return Effect.succeed(true)
       case "tls-passthrough":
-        return Effect.catch(learnServerName(record), (error) => Effect.sync(() => failed(record, error, "bad-hello")))
+        return learnServerName(record).pipe(
+          Effect.catch((error) => Effect.sync(() => failed(record, error, "bad-hello")))
+        )
     }
   }
   return { learn } satisfies Preroute

@@ -9,6 +9,7 @@ import { Explain } from "../src/routing/Explain.ts"
 import { ClientAdmission } from "../src/traffic/ClientAdmission.ts"
 import { addressPolicies } from "./addresses.ts"
 import { Host } from "./host/Host.ts"
+import { vitals } from "./host/vitals.ts"
 import * as ApiServer from "./http/ApiServer.ts"
 import { connectionsOf, defaultLimits } from "./http/limits.ts"
 
@@ -31,6 +32,7 @@ export const ApiEndpoint = Layer.unwrap(
       pop: config.popId,
       region: config.region,
       listeners: trafficListeners(config).length,
+      vitals: vitals(fdLimit),
       limits: { connections, connectionsForLoopback: Math.min(defaultLimits.connectionsForLoopback, connections / 2) }
     }).pipe(
       Layer.provide([

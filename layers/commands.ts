@@ -19,6 +19,7 @@ import { printableLines } from "../src/cli/printable.ts"
 import { ConfigError } from "../src/config/ConfigError.ts"
 import { effectiveLines } from "../src/config/describe.ts"
 import { type ConfigValues, variables } from "../src/config/variables.ts"
+import { Conditions } from "../src/observe/Conditions.ts"
 import { TableSnapshotStore } from "../src/routing/TableSnapshotStore.ts"
 import { addressPolicies } from "./addresses.ts"
 import { check } from "./cli/Check.ts"
@@ -79,7 +80,7 @@ const store = Layer.succeed(ConfiguredStore.ConfiguredStore, {
 const geo = (config: ConfigValues) =>
   Layer.build(MaxMindGeo.layer({ path: config.geoipPath, overrides: config.geoOverrides })).pipe(
     Effect.as(config.geoipPath ?? "the one that comes with the program"),
-    Effect.provide(Supervisor.layer)
+    Effect.provide([Supervisor.layer, Conditions.layer])
   )
 
 const exitCodeOf = (error: unknown): number => {

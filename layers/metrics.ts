@@ -10,6 +10,7 @@ import { routingMetrics } from "../src/routing/routingMetrics.ts"
 import { trafficMetrics } from "../src/traffic/trafficMetrics.ts"
 import { transportMetrics } from "../src/traffic/transportMetrics.ts"
 import { Host } from "./host/Host.ts"
+import { vitals } from "./host/vitals.ts"
 import * as PrometheusEndpoint from "./prometheus/PrometheusEndpoint.ts"
 import { processMetrics } from "./prometheus/processMetrics.ts"
 
@@ -18,7 +19,12 @@ export const MetricsEndpoint = Layer.unwrap(
   Effect.gen(function* () {
     const config = yield* EdgeConfig
     const { fdLimit } = yield* Host
-    const process = processMetrics({ version: manifest.version, pop: config.popId, region: config.region, fdLimit })
+    const process = processMetrics({
+      version: manifest.version,
+      pop: config.popId,
+      region: config.region,
+      vitals: vitals(fdLimit)
+    })
 
     return PrometheusEndpoint.layer({ address: config.metricsListenAddr, path: config.metricsPath }).pipe(
       Layer.provide(

@@ -31,6 +31,8 @@ export interface Doorkeeper {
   /** A request has come; undefined: it is to be answered, and `done` must follow. */
   readonly begin: (guest: Guest, probe: boolean, now: number) => Refusal | undefined
   readonly done: (guest: Guest, now: number) => void
+  /** An answer without an end goes on: its time begins anew. */
+  readonly goesOn: (guest: Guest, now: number) => void
   /** Those whose answer takes too long. */
   readonly overdue: (now: number) => ReadonlyArray<Guest>
   readonly connections: () => number
@@ -119,6 +121,7 @@ export const make = (limits: ServerLimits): Doorkeeper => {
       active--
       if (guest.active === 0 && !guest.refused) waiting.add(guest)
     },
+    goesOn: (guest, now) => void (guest.since = now),
     overdue: (now) => Array.from(guests).filter(({ active, since }) => active > 0 && now - since > limits.answerMs),
     connections: () => guests.size,
     active: () => active

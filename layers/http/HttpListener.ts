@@ -13,6 +13,8 @@ export interface ListenerOptions {
   readonly limits: ServerLimits
   /** Paths of questions that count apart (`probePerSecond`). */
   readonly probes: ReadonlyArray<string>
+  /** Paths of answers without an end: they may go on for as long as their reader takes something in `answerMs`. */
+  readonly streams: ReadonlyArray<string>
   readonly handler: (request: http.IncomingMessage, response: http.ServerResponse) => void
 }
 
@@ -66,6 +68,8 @@ const makeServer = ({ headersMs, idleMs, requestMs }: ServerLimits): http.Server
   return server
 }
 
+const isOf = (paths: ReadonlyArray<string>, url: string = ""): boolean => paths.includes(url.split("?", 1)[0] ?? "")
+
 /**
  * An HTTP server that its clients can't hold up: every wait has an end, every number a bound, and one client can take only
  * its part (D6). The address is the one really bound. It closes with the scope, within a second.
@@ -74,7 +78,8 @@ export const listen = Effect.fnUntraced(function* ({
   address,
   handler,
   limits,
-  probes
+  probes,
+  streams
 }: ListenerOptions): Effect.fn.Return<Endpoint, ListenError, Scope.Scope> {
   const server = makeServer(limits)
   const doorkeeper = Doorkeeper.make(limits)
@@ -102,7 +107,18 @@ export const listen = Effect.fnUntraced(function* ({
     socket.once("close", () => clearTimeout(timer))
   }
 
-  const isProbe = (url: string = ""): boolean => probes.includes(url.split("?", 1)[0] ?? "")
+  /** Connections with an answer without an end, and how many bytes the system has taken of it. */
+  const streaming = new Map<Socket, number>()
+
+  const lookAtStreams = (): void => {
+    for (const [socket, before] of streaming) {
+      const taken = socket.bytesWritten - socket.writableLength
+      const guest = guests.get(socket)
+      if (guest === undefined || (taken === before && socket.writableLength > 0)) continue
+      streaming.set(socket, taken)
+      doorkeeper.goesOn(guest, performance.now())
+    }
+  }
 
   server.on("request", (request, response) => {
     const { socket } = request
@@ -110,9 +126,12 @@ export const listen = Effect.fnUntraced(function* ({
     if (guest === undefined) return void socket.destroy()
     // More that came with what was refused.
     if (guest.refused) return
-    const refusal = doorkeeper.begin(guest, isProbe(request.url), performance.now())
+    const refusal = doorkeeper.begin(guest, isOf(probes, request.url), performance.now())
     if (refusal !== undefined) return refuseLater(socket, response, refusal)
+    const isStream = isOf(streams, request.url)
+    if (isStream) streaming.set(socket, 0)
     response.once("close", () => {
+      if (isStream) streaming.delete(socket)
       doorkeeper.done(guest, performance.now())
       if (closing && guest.active === 0) socket.end()
     })
@@ -128,6 +147,7 @@ export const listen = Effect.fnUntraced(function* ({
   })
 
   const look = setInterval(() => {
+    lookAtStreams()
     for (const guest of doorkeeper.overdue(performance.now())) sockets.get(guest)?.destroy()
   }, LOOK_MS)
 

@@ -13,7 +13,8 @@ import { Supervisor } from "../../src/actor/Supervisor.ts"
 import type { Client } from "../../src/domain/Client.ts"
 import { type Country, countryFromText, regionOfCountry } from "../../src/domain/Region.ts"
 import { type ClientGeo, unknownGeo } from "../../src/domain/Score.ts"
-import { GeoResolver } from "../../src/routing/GeoResolver.ts"
+import { Conditions } from "../../src/observe/Conditions.ts"
+import { GeoResolver, OLD_GEO_DAYS } from "../../src/routing/GeoResolver.ts"
 
 export class GeoError extends Data.TaggedError("GeoError")<{ readonly path: string; readonly detail: string }> {
   override get message(): string {
@@ -41,7 +42,7 @@ const WATCH_MS = 5_000
  * (`country_code`). A replaced file is swapped in live; one that can't be read is refused and the old one stays. Overrides
  * win, the longest prefix first.
  */
-export const layer = (options: GeoOptions): Layer.Layer<GeoResolver, GeoError, Supervisor> =>
+export const layer = (options: GeoOptions): Layer.Layer<GeoResolver, GeoError, Conditions | Supervisor> =>
   Layer.effect(
     GeoResolver,
     Effect.gen(function* () {
@@ -52,6 +53,9 @@ export const layer = (options: GeoOptions): Layer.Layer<GeoResolver, GeoError, S
       let seen = yield* versionOf(path)
       yield* Effect.logInfo("geo database", describe(reader, path))
       yield* warnIfOld(reader)
+      const clock = yield* Clock.Clock
+      const conditions = yield* Conditions
+      yield* conditions.watch("geo-old", () => ageDays(reader, clock.currentTimeMillisUnsafe()) > OLD_GEO_DAYS)
 
       const swap = Effect.gen(function* () {
         const version = yield* versionOf(path)
@@ -76,7 +80,8 @@ export const layer = (options: GeoOptions): Layer.Layer<GeoResolver, GeoError, S
               return placeOf(country)
           }
           return lookUp(reader, client)
-        }
+        },
+        builtAt: () => reader.metadata.buildEpoch.getTime()
       }
     }).pipe(Effect.annotateLogs({ service: "geo" }))
   )
@@ -130,12 +135,12 @@ const describe = ({ metadata }: Database, path: string) => ({
   built: metadata.buildEpoch.toISOString()
 })
 
-// Addresses change hands all the time, and the licence of GeoLite2 asks for an update within 30 days of a release.
-const OLD_DAYS = 30
+const ageDays = ({ metadata }: Database, now: number): number =>
+  Math.floor((now - metadata.buildEpoch.getTime()) / 86_400_000)
 
-const warnIfOld = Effect.fnUntraced(function* ({ metadata }: Database) {
-  const days = Math.floor(((yield* Clock.currentTimeMillis) - metadata.buildEpoch.getTime()) / 86_400_000)
-  if (days > OLD_DAYS) {
+const warnIfOld = Effect.fnUntraced(function* (reader: Database) {
+  const days = ageDays(reader, yield* Clock.currentTimeMillis)
+  if (days > OLD_GEO_DAYS) {
     yield* Effect.logWarning("the geo database is old: update it, or set EDGEPROXY_GEOIP_PATH to a current one", {
       days
     })

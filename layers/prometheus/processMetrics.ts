@@ -1,7 +1,7 @@
 import * as Effect from "effect/Effect"
-import { opendir, stat } from "node:fs/promises"
 import { performance } from "node:perf_hooks"
 import { type Collector, counter, gauge, noLabels } from "../../src/observe/Metric.ts"
+import type { Vitals } from "../../src/observe/Vitals.ts"
 
 const info = gauge("edgeproxy_build_info", "What is running and where it stands; always 1.")
 const cpu = counter("process_cpu_seconds_total", "CPU time of the process, all threads, user and system.")
@@ -20,43 +20,24 @@ export interface ProcessOptions {
   readonly version: string
   readonly pop: string
   readonly region: string
-  readonly fdLimit: number
-}
-
-const FDS = "/proc/self/fd"
-
-/** Undefined where there is no /proc. */
-const countFds = async (): Promise<number | undefined> => {
-  try {
-    // Since Linux 6.2 the directory's size is the number of its entries; before, they have to be counted.
-    const { size } = await stat(FDS)
-    if (size > 0) return size
-    let count = 0
-    for await (const _ of await opendir(FDS, { bufferSize: 1_024 })) count++
-    // The directory itself was open.
-    return count - 1
-  } catch {
-    return undefined
-  }
+  readonly vitals: Effect.Effect<Vitals>
 }
 
 /** The process as Prometheus' own client libraries show it, and which release it is. */
-export const processMetrics = ({ fdLimit, pop, region, version }: ProcessOptions): Collector => {
+export const processMetrics = ({ pop, region, version, vitals }: ProcessOptions): Collector => {
   const labels = { version, node: process.versions.node, pop, region }
   const startedAt = performance.timeOrigin / 1_000
   return {
     collect: (sink) =>
-      Effect.map(Effect.promise(countFds), (fds) => {
-        const { system, user } = process.cpuUsage()
-        const memory = process.memoryUsage()
+      Effect.map(vitals, ({ cpuSeconds, fdLimit, fds, heap: heapUsed, rss }) => {
         sink.sample(info, labels, 1)
-        sink.sample(cpu, noLabels, (user + system) / 1_000_000)
-        sink.sample(resident, noLabels, memory.rss)
+        sink.sample(cpu, noLabels, cpuSeconds)
+        sink.sample(resident, noLabels, rss)
         if (fds !== undefined) sink.sample(openFds, noLabels, fds)
         sink.sample(maxFds, noLabels, fdLimit)
         sink.sample(startTime, noLabels, startedAt)
-        sink.sample(heap, noLabels, memory.heapUsed)
-        sink.sample(external, noLabels, memory.external)
+        sink.sample(heap, noLabels, heapUsed)
+        sink.sample(external, noLabels, process.memoryUsage().external)
         sink.sample(loopActive, noLabels, performance.eventLoopUtilization().active / 1_000)
       })
   }

@@ -1,9 +1,10 @@
 import * as Schema from "effect/Schema"
 import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
 import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
+import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
 import * as OpenApi from "effect/http-api/OpenApi"
 import { ReadAccess, WriteAccess } from "./Authorization.ts"
-import { BadRequest, NotFound } from "./errors.ts"
+import { BadRequest, NotFound, Unavailable } from "./errors.ts"
 import { Input } from "./Input.ts"
 import { pageQuery } from "./page.ts"
 import * as schemas from "./schemas.ts"
@@ -56,6 +57,19 @@ const confirm = HttpApiEndpoint.post("confirmTable", "/table/confirm", {
   })
 }).annotateMerge(OpenApi.annotations({ summary: "Takes an update that the safety gate holds (T5)" }))
 
+/** Where the stream is that has no end. */
+export const LIVE_PATH = "/api/v1/live"
+
+const live = HttpApiEndpoint.get("live", "/live", {
+  success: HttpApiSchema.StreamUint8Array({ contentType: "text/event-stream" }),
+  error: Unavailable
+}).annotateMerge(
+  OpenApi.annotations({
+    summary: "What the POP does, as server-sent events: everything first, then what changes, once a second",
+    description: "It is what the dashboard shows. Values replace those known under their keys; null removes them."
+  })
+)
+
 /** For who runs the POP (D4, D5, T5). */
 export const OperationsGroup = HttpApiGroup.make("operations").add(
   listConnections.middleware(Input).middleware(ReadAccess),
@@ -63,5 +77,6 @@ export const OperationsGroup = HttpApiGroup.make("operations").add(
   actors.middleware(ReadAccess),
   explain.middleware(Input).middleware(ReadAccess),
   table.middleware(ReadAccess),
+  live.middleware(ReadAccess),
   confirm.middleware(Input).middleware(WriteAccess)
 )

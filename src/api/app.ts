@@ -11,6 +11,7 @@ import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as HttpApi from "effect/http-api/HttpApi"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
+import { Live, type LiveOptions } from "../dashboard/Live.ts"
 import { Api } from "./Api.ts"
 import * as Authorization from "./Authorization.ts"
 import * as backendHandlers from "./backendHandlers.ts"
@@ -18,9 +19,12 @@ import * as docsHandlers from "./docsHandlers.ts"
 import * as Input from "./Input.ts"
 import * as operationHandlers from "./operationHandlers.ts"
 import * as probeHandlers from "./probeHandlers.ts"
+import { Ready } from "./Ready.ts"
 
-export interface AppOptions extends probeHandlers.Identity {
+export interface AppOptions extends LiveOptions {
   readonly publicReads: boolean
+  /** TCP listeners that there should be. */
+  readonly listeners: number
 }
 
 // An id of 128 bytes, each percent-encoded.
@@ -56,6 +60,8 @@ const routes = (options: AppOptions) =>
       probeHandlers.layer(options),
       docsHandlers.layer(options.version)
     ]),
+    Layer.provide(Live.layer(options)),
+    Layer.provide(Ready.layer({ listeners: options.listeners })),
     Layer.provide([Authorization.layer({ publicReads: options.publicReads }), Input.layer, HttpServer.layerServices])
   )
 

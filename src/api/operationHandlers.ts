@@ -3,13 +3,14 @@ import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import { monotonicMs } from "../actor/Monotonic.ts"
 import { type ActorStatus, Supervisor } from "../actor/Supervisor.ts"
+import { Live } from "../dashboard/Live.ts"
 import { Explain } from "../routing/Explain.ts"
 import { RoutingTable, type TableStatus } from "../routing/RoutingTable.ts"
 import { type ConnectionRecord, Connections } from "../traffic/Connections.ts"
 import { type LiveCounts, Transport } from "../traffic/Transport.ts"
 import { Api } from "./Api.ts"
 import { connectionId, connectionJson, phaseOf, readConnectionId } from "./connectionJson.ts"
-import { BadRequest, NotFound } from "./errors.ts"
+import { BadRequest, NotFound, Unavailable } from "./errors.ts"
 import { pageOf } from "./page.ts"
 import type { Actor, ConnectionList, Table } from "./schemas.ts"
 
@@ -51,6 +52,7 @@ export const layer = HttpApiBuilder.group(
     const supervisor = yield* Supervisor
     const table = yield* RoutingTable
     const explain = yield* Explain
+    const live = yield* Live
     const now = yield* monotonicMs
 
     const show = (record: ConnectionRecord) => {
@@ -101,6 +103,7 @@ export const layer = HttpApiBuilder.group(
               ({ message }) => new BadRequest({ error: "bad request", issues: [{ path: "ip", message }] })
             )
           ),
+      live: () => Effect.mapError(live.join, ({ message }) => new Unavailable({ error: message })),
       table: () => Effect.sync(() => tableJson(table.status())),
       confirmTable: Effect.fnUntraced(function* () {
         const confirmed = yield* table.confirm

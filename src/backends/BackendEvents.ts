@@ -1,3 +1,4 @@
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
@@ -19,11 +20,29 @@ export const changes = [
 
 export type ChangeName = (typeof changes)[number]
 
-/** Says once of each change of what is seen of backends that it has happened, and counts it. */
+/** One change, for people. Of a panic the id is empty. */
+export interface BackendEvent {
+  /** From 1 on; one that is missing was one of too many. */
+  readonly seq: number
+  /** Wall clock, in milliseconds. */
+  readonly at: number
+  readonly change: ChangeName
+  readonly id: string
+  readonly app: string
+  /** Why, where there is more to say. */
+  readonly detail: string
+}
+
+/** So many changes are remembered. */
+export const REMEMBERED = 200
+
+/** Says once of each change of what is seen of backends that it has happened, counts it, and remembers the last ones. */
 export class BackendEvents extends Context.Service<
   BackendEvents,
   {
     readonly count: (name: ChangeName) => number
+    /** The latest last. */
+    readonly recent: () => ReadonlyArray<BackendEvent>
   }
 >()("edgeproxy/backends/BackendEvents") {
   /** `apps` are those of the listeners: the others' panics are nobody's here. */
@@ -36,6 +55,11 @@ export class BackendEvents extends Context.Service<
 interface Line {
   readonly name: ChangeName
   readonly fields: Readonly<Record<string, unknown>>
+}
+
+const detailOf = ({ fields, name }: Line): string => {
+  if (name === "panic" || name === "panic-over") return `${fields["up"]} of ${fields["backends"]} up`
+  return name === "down" ? String(fields["error"]) : ""
 }
 
 const circuitNames = { Closed: "circuit-closed", Open: "circuit-open", HalfOpen: "circuit-half-open" } as const
@@ -83,7 +107,10 @@ export const make = Effect.fnUntraced(
   function* (options: { readonly apps: ReadonlyArray<string | undefined> }) {
     const upstreams = yield* Upstreams
     const supervisor = yield* Supervisor
+    const clock = yield* Clock.Clock
     const counts = new Map<ChangeName, number>()
+    const recent: Array<BackendEvent> = []
+    let seq = 0
     const apps = new Set(options.apps)
     const some = yield* Latch.make(false)
     let lines: Array<Line> = []
@@ -111,6 +138,15 @@ export const make = Effect.fnUntraced(
       if (change._tag === "Panic" && !apps.has(change.pool.app)) return
       const line = lineOf(change)
       if (line === undefined) return
+      recent.push({
+        seq: ++seq,
+        at: clock.currentTimeMillisUnsafe(),
+        change: line.name,
+        id: String(line.fields["id"] ?? ""),
+        app: String(line.fields["app"]),
+        detail: detailOf(line)
+      })
+      if (recent.length > REMEMBERED) recent.shift()
       counts.set(line.name, (counts.get(line.name) ?? 0) + 1)
       const count = (happened.get(line.name) ?? 0) + 1
       happened.set(line.name, count)
@@ -122,7 +158,7 @@ export const make = Effect.fnUntraced(
     const conditions = yield* Conditions
     yield* conditions.watch("panic", () => options.apps.some((app) => upstreams.pool(app)?.panic === true))
 
-    return BackendEvents.of({ count: (name) => counts.get(name) ?? 0 })
+    return BackendEvents.of({ count: (name) => counts.get(name) ?? 0, recent: () => recent })
   },
   Effect.annotateLogs({ service: "backends" })
 )

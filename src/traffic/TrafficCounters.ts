@@ -2,6 +2,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { causes, phases, type Termination, terminators } from "../domain/Termination.ts"
+import type { Country, Region } from "../domain/Region.ts"
 import { observe } from "../observe/Metric.ts"
 import type { Route } from "../routing/Router.ts"
 import type { Upstream } from "../routing/Upstream.ts"
@@ -29,6 +30,9 @@ export interface RouteCount extends Pick<Route, "affinity" | "tier"> {
   readonly count: number
 }
 
+/** How many connections clients of a country have had to backends of each region; at most as many as there are countries. */
+export type Flows = ReadonlyMap<Country | undefined, ReadonlyMap<Region, number>>
+
 /**
  * What has happened to connections, in plain numbers that only grow: all of it costs a connection some hundred nanoseconds
  * and no allocation. Bytes of open connections are counted by `look` and the rest of them at their end, so that no byte
@@ -55,6 +59,7 @@ export class TrafficCounters extends Context.Service<
     /** By reason, as a label has it. */
     readonly dialFailures: ReadonlyMap<string, number>
     readonly routed: () => ReadonlyArray<RouteCount>
+    readonly flows: Flows
     /** Every possible one, most of them zero. */
     readonly terminations: () => ReadonlyArray<TerminationCount>
   }
@@ -133,6 +138,7 @@ const make = Effect.gen(function* () {
   const acceptErrors = new Map<string, number>()
   const routed = new Float64Array(allRoutes.length)
   const failures = new Map(Object.values(dialReasons).map((reason) => [reason, 0]))
+  const flows = new Map<Country | undefined, Map<Region, number>>()
   const live: LiveCounts = { bytesIn: 0, bytesOut: 0, idleMs: 0, waiting: 0 }
 
   const carry = (record: ConnectionRecord, upstream: Upstream, bytesIn: number, bytesOut: number): void => {
@@ -146,6 +152,12 @@ const make = Effect.gen(function* () {
     add(totals, SENT, sent)
     add(totals, RECEIVED, received)
     counters.carried(upstream.row, sent, received)
+  }
+
+  const flowed = (country: Country | undefined, region: Region): void => {
+    let counts = flows.get(country)
+    if (counts === undefined) flows.set(country, (counts = new Map()))
+    counts.set(region, (counts.get(region) ?? 0) + 1)
   }
 
   return TrafficCounters.of({
@@ -163,7 +175,8 @@ const make = Effect.gen(function* () {
       const text = dialReasons[reason]
       failures.set(text, (failures.get(text) ?? 0) + 1)
     },
-    connected: ({ listener }, { affinity, lease, tier }, connectUs, tookMs) => {
+    connected: ({ geo, listener }, { affinity, lease, tier }, connectUs, tookMs) => {
+      flowed(geo.country, lease.upstream.backend.region)
       observe(listener.totals, CONNECT, CONNECT_BOUNDS, tookMs / 1_000)
       counters.connected(lease.upstream.row, connectUs)
       add(routed, tier * affinities.length + affinityCode[affinity], 1)
@@ -185,6 +198,7 @@ const make = Effect.gen(function* () {
     rejections,
     acceptErrors,
     dialFailures: failures,
+    flows,
     routed: () => allRoutes.map((route, index) => ({ ...route, count: routed[index] ?? 0 })),
     terminations: () => allTerminations.map((termination, index) => ({ ...termination, count: ends[index] ?? 0 }))
   })

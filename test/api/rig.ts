@@ -11,8 +11,11 @@ import { networkInterfaces } from "node:os"
 import { ApiServer, type ApiOptions, layer } from "../../layers/http/ApiServer.ts"
 import { type ActorStatus, Supervisor } from "../../src/actor/Supervisor.ts"
 import * as client from "../../src/api/client.ts"
+import { BackendEvents } from "../../src/backends/BackendEvents.ts"
 import { Registry } from "../../src/backends/Registry.ts"
 import { Conditions } from "../../src/observe/Conditions.ts"
+import { AccessLog } from "../../src/observe/AccessLog.ts"
+import { LoopDelay } from "../../src/observe/LoopDelay.ts"
 import { Explain } from "../../src/routing/Explain.ts"
 import { GeoResolver } from "../../src/routing/GeoResolver.ts"
 import { RoutingTable, type TableSnapshot, type TableStatus } from "../../src/routing/RoutingTable.ts"
@@ -21,6 +24,7 @@ import { Admission } from "../../src/traffic/Admission.ts"
 import { type ConnectionRecord, Connections } from "../../src/traffic/Connections.ts"
 import * as ListenerCounters from "../../src/traffic/ListenerCounters.ts"
 import * as Shutdown from "../../src/traffic/Shutdown.ts"
+import { TrafficCounters } from "../../src/traffic/TrafficCounters.ts"
 import { type Endpoint, type LiveCounts, Transport } from "../../src/traffic/Transport.ts"
 import { client as clientOf, geoOf } from "../support/fixtures.ts"
 import { routing } from "../support/routing.ts"
@@ -98,14 +102,17 @@ export const make = Effect.fnUntraced(function* ({ tokens = true, ...options }: 
     apply: () => Effect.void
   })
   const services = Layer.mergeAll(
+    BackendEvents.layer({ apps: [undefined] }),
+    TrafficCounters.layer,
+    LoopDelay.layer,
     Explain.layer({ region: "sa", spillAt: "hard" }).pipe(
-      Layer.provideMerge(routing()),
-      Layer.provide(GeoResolver.layerFixed(new Map([["198.51.100.1", geoOf("BR")]])))
+      Layer.provideMerge(GeoResolver.layerFixed(new Map([["198.51.100.1", geoOf("BR")]])))
     ),
     Connections.layer,
     Admission.layer(2),
-    Conditions.layer
+    AccessLog.layerOff
   ).pipe(
+    Layer.provideMerge(Layer.mergeAll(routing(), Conditions.layer)),
     Layer.provideMerge(
       Layer.mergeAll(
         Layer.succeed(Registry, registry.service),
@@ -127,9 +134,15 @@ export const make = Effect.fnUntraced(function* ({ tokens = true, ...options }: 
       pop: "gru1",
       region: "sa",
       listeners: 1,
+      vitals: Effect.succeed({ cpuSeconds: 1, rss: 2, heap: 3, heapLimit: 4, fds: 5, fdLimit: 6 }),
       ...options
     }).pipe(
-      Layer.provide(Layer.succeed(Supervisor, { supervise: () => Effect.void, list: () => state.actors })),
+      Layer.provide(
+        Layer.effect(
+          Supervisor,
+          Effect.map(Supervisor, ({ supervise }) => ({ supervise, list: () => state.actors }))
+        )
+      ),
       Layer.provideMerge(services),
       Layer.provide(Logger.layer([logger]))
     ),
@@ -148,6 +161,7 @@ export const make = Effect.fnUntraced(function* ({ tokens = true, ...options }: 
       /** What the routing table, the transport and the supervisor say of themselves. */
       state,
       upstreams: yield* Upstreams,
+      traffic: yield* TrafficCounters,
       admission: yield* Admission,
       connections,
       /** A connection that is there. */

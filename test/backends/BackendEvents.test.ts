@@ -3,8 +3,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as TestClock from "effect/testing/TestClock"
-import { BackendEvents } from "../../src/backends/BackendEvents.ts"
 import { Conditions } from "../../src/observe/Conditions.ts"
+import { BackendEvents, REMEMBERED } from "../../src/backends/BackendEvents.ts"
 import { Upstreams } from "../../src/routing/Upstreams.ts"
 import { backend } from "../support/fixtures.ts"
 import { routing } from "../support/routing.ts"
@@ -30,14 +30,14 @@ const make = Effect.fnUntraced(function* (apps: ReadonlyArray<string | undefined
       if (upstream !== undefined) upstreams.observe(upstream, seen)
     }
     const events = yield* BackendEvents
-    return { see, lines, count: events.count, conditions: (yield* Conditions).present }
+    return { see, lines, ...events, conditions: (yield* Conditions).present }
   }).pipe(Effect.provideContext(services))
 })
 
 describe("what becomes of backends", () => {
   it.effect("is said once for each change, and counted", () =>
     Effect.gen(function* () {
-      const { count, lines, see } = yield* make(["web"], 3)
+      const { count, lines, recent, see } = yield* make(["web"], 3)
       see(0, { up: false, checkError: "refused: ECONNREFUSED" })
       see(0, { up: false, checkError: "timeout: none" })
       see(1, { circuit: { _tag: "Open", since: 0 }, admits: false })
@@ -49,6 +49,11 @@ describe("what becomes of backends", () => {
         ["backend up again: its checks pass, or are off", { id: "b0", app: "web" }]
       ])
       assert.deepStrictEqual([count("down"), count("up"), count("circuit-open"), count("panic")], [1, 1, 1, 0])
+      assert.deepStrictEqual(recent(), [
+        { seq: 1, at: 0, change: "down", id: "b0", app: "web", detail: "refused: ECONNREFUSED" },
+        { seq: 2, at: 0, change: "circuit-open", id: "b1", app: "web", detail: "" },
+        { seq: 3, at: 0, change: "up", id: "b0", app: "web", detail: "" }
+      ])
     })
   )
 
@@ -75,6 +80,18 @@ describe("what becomes of backends", () => {
       assert.deepInclude(lines, ["backend up again: its checks pass, or are off", { more: 10 }])
       assert.strictEqual(count("panic-over"), 1)
       assert.deepStrictEqual(conditions(), [])
+    })
+  )
+
+  it.effect("is remembered for a while, each with its number", () =>
+    Effect.gen(function* () {
+      const { recent, see } = yield* make(["web"], 1)
+      for (let turn = 0; turn < 400; turn++) see(0, { up: turn % 2 === 1, checkError: undefined })
+      const seqs = recent().map(({ seq }) => seq)
+      assert.lengthOf(seqs, REMEMBERED)
+      // Each fall of the only backend is a panic too.
+      assert.strictEqual(seqs.at(-1), 800)
+      assert.deepInclude(recent().at(-1), { change: "panic-over", detail: "1 of 1 up" })
     })
   )
 })

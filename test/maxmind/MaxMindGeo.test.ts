@@ -9,6 +9,7 @@ import * as MaxMindGeo from "../../layers/maxmind/MaxMindGeo.ts"
 import { Supervisor } from "../../src/actor/Supervisor.ts"
 import { clientFromText } from "../../src/domain/Client.ts"
 import { type Country, countryFromText } from "../../src/domain/Region.ts"
+import { Conditions } from "../../src/observe/Conditions.ts"
 import { GeoResolver } from "../../src/routing/GeoResolver.ts"
 import { writeMmdb } from "../support/mmdb.ts"
 import { tempDirectory } from "../support/tempDirectory.ts"
@@ -32,7 +33,9 @@ const resolving = (options: Partial<MaxMindGeo.GeoOptions>, addresses: ReadonlyA
     )
   ).pipe(
     Effect.provide(
-      MaxMindGeo.layer({ path: undefined, overrides: [], ...options }).pipe(Layer.provide(Supervisor.layer))
+      MaxMindGeo.layer({ path: undefined, overrides: [], ...options }).pipe(
+        Layer.provide([Supervisor.layer, Conditions.layer])
+      )
     )
   )
 
@@ -107,6 +110,39 @@ describe("MaxMindGeo", () => {
       const path = join(directory, "missing.mmdb")
       const error = yield* Effect.flip(resolving({ path }, []))
       assert.include(error.message, path)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("an old database limits the POP, and says how old it is", () =>
+    Effect.gen(function* () {
+      const directory = yield* tempDirectory
+      const conditionsOf = Effect.fnUntraced(function* (days: number) {
+        const path = join(directory, `${days}.mmdb`)
+        const buildEpoch = Math.floor(Date.now() / 1_000) - days * 86_400
+        writeFileSync(
+          path,
+          writeMmdb({
+            databaseType: "Test-Country",
+            records: [{ cidr: "0.0.0.0/0", value: { country_code: "BR" } }],
+            ipVersion: 6,
+            buildEpoch
+          })
+        )
+        return yield* Effect.gen(function* () {
+          const { builtAt } = yield* GeoResolver
+          assert.strictEqual(builtAt(), buildEpoch * 1_000)
+          return (yield* Conditions).present()
+        }).pipe(
+          Effect.provide(
+            MaxMindGeo.layer({ path, overrides: [] }).pipe(
+              Layer.provide(Supervisor.layer),
+              Layer.provideMerge(Conditions.layer)
+            )
+          )
+        )
+      })
+      assert.deepStrictEqual(yield* conditionsOf(29), [])
+      assert.deepStrictEqual(yield* conditionsOf(32), ["geo-old"])
     }).pipe(Effect.scoped)
   )
 })

@@ -1,0 +1,230 @@
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import { monotonicMs } from "../actor/Monotonic.ts"
+import { forEachSliced } from "../actor/Sliced.ts"
+import { Supervisor } from "../actor/Supervisor.ts"
+import { Ready } from "../api/Ready.ts"
+import type { Identity } from "../api/Identity.ts"
+import { BackendEvents } from "../backends/BackendEvents.ts"
+import type { BackendView } from "../backends/BackendView.ts"
+import { Registry } from "../backends/Registry.ts"
+import { AccessLog } from "../observe/AccessLog.ts"
+import { LoopDelay } from "../observe/LoopDelay.ts"
+import type { Vitals } from "../observe/Vitals.ts"
+import { GeoResolver } from "../routing/GeoResolver.ts"
+import { RoutingTable } from "../routing/RoutingTable.ts"
+import { Upstreams } from "../routing/Upstreams.ts"
+import { Admission } from "../traffic/Admission.ts"
+import { type ConnectionRecord, Connections } from "../traffic/Connections.ts"
+import { ACCEPTED, ENDED, RECEIVED, SENT } from "../traffic/ListenerCounters.ts"
+import { TrafficCounters } from "../traffic/TrafficCounters.ts"
+import { Transport } from "../traffic/Transport.ts"
+import * as BackendWindow from "./BackendWindow.ts"
+import * as Changes from "./Changes.ts"
+import type { Parts, Sample } from "./LiveMessage.ts"
+import * as liveParts from "./liveParts.ts"
+
+export interface ReadingOptions extends Identity {
+  readonly vitals: Effect.Effect<Vitals>
+}
+
+/** Samples that are kept: five minutes of them. */
+export const SAMPLES = 300
+
+/** After so long without a look, figures per second would be those of a time that nobody wants to see as one. */
+const GAP_MS = 10_000
+
+const none: BackendWindow.Carried = { sent: 0, received: 0 }
+
+interface Totals {
+  readonly at: number
+  readonly begun: number
+  readonly ended: number
+  readonly refused: number
+  readonly sent: number
+  readonly received: number
+  readonly cpuSeconds: number
+}
+
+const sum = (values: Iterable<number>): number => {
+  let total = 0
+  for (const value of values) total += value
+  return total
+}
+
+/** What there is to see of a POP, read from its owners; nothing of it is kept up while nobody reads. */
+export const make = Effect.fnUntraced(function* ({ pop, region, version, vitals }: ReadingOptions) {
+  const connections = yield* Connections
+  const counters = yield* TrafficCounters
+  const upstreams = yield* Upstreams
+  const registry = yield* Registry
+  const table = yield* RoutingTable
+  const transport = yield* Transport
+  const supervisor = yield* Supervisor
+  const admission = yield* Admission
+  const loop = yield* LoopDelay
+  const geo = yield* GeoResolver
+  const ready = yield* Ready
+  const events = yield* BackendEvents
+  const log = yield* AccessLog
+  const now = yield* monotonicMs
+  const clock = yield* Clock.Clock
+  const startedAt = clock.currentTimeMillisUnsafe()
+
+  const backends = BackendWindow.make()
+  const parts = Changes.make()
+  const flows = Changes.make()
+  const ends = Changes.make()
+  const samples: Array<Sample> = []
+  let sampled = 0
+  let last: Totals | undefined
+
+  const put = <Name extends keyof Parts>(name: Name, value: Parts[Name]): void => parts.put(name, JSON.stringify(value))
+
+  const carriedBy = (id: string): BackendWindow.Carried => {
+    const upstream = upstreams.get(id)
+    if (upstream === undefined) return none
+    const { bytesReceived, bytesSent } = upstreams.counters.totals(upstream.row)
+    return { sent: bytesSent, received: bytesReceived }
+  }
+
+  const readBackends = Effect.fnUntraced(function* (seconds: number | undefined) {
+    const states: Partial<Record<BackendView["state"], number>> = {}
+    yield* forEachSliced(registry.list(), (view) => {
+      states[view.state] = (states[view.state] ?? 0) + 1
+      backends.see(view, seconds === undefined ? none : carriedBy(view.id))
+    })
+    backends.finish(seconds)
+    put("states", states)
+  })
+
+  const readConnections = Effect.fnUntraced(function* () {
+    const open = new Map<string, number>()
+    yield* forEachSliced(connections.all(), (record: ConnectionRecord) => {
+      counters.look(record)
+      const { connectUs, geo, route } = record
+      if (connectUs === undefined || route === undefined) return
+      const flow = `${geo.country ?? "?"} ${route.lease.upstream.backend.region}`
+      open.set(flow, (open.get(flow) ?? 0) + 1)
+    })
+    for (const [country, regions] of counters.flows) {
+      for (const [region, begun] of regions) {
+        const flow = `${country ?? "?"} ${region}`
+        flows.put(flow, JSON.stringify([open.get(flow) ?? 0, begun]))
+      }
+    }
+    for (const { by, cause, count, phase } of counters.terminations()) {
+      if (count > 0) ends.put(`${by} ${phase} ${cause}`, `${count}`)
+    }
+  })
+
+  const totals = (cpuSeconds: number): Totals => {
+    const total = (place: number): number => sum(counters.listeners.map(({ totals }) => totals[place] ?? 0))
+    return {
+      at: now(),
+      begun: total(ACCEPTED),
+      ended: total(ENDED),
+      refused: sum(counters.rejections.values()),
+      sent: total(SENT),
+      received: total(RECEIVED),
+      cpuSeconds
+    }
+  }
+
+  const keep = (sample: Sample): void => {
+    sampled++
+    samples.push(sample)
+    if (samples.length > SAMPLES) samples.shift()
+  }
+
+  /** Notes a sample; gives the seconds since the last one, without an end when there was none or long ago. */
+  const readTotals = (before: Totals | undefined, after: Totals, wall: number): number => {
+    if (before === undefined) return Infinity
+    const seconds = (after.at - before.at) / 1_000
+    if (seconds <= 0) return Infinity
+    if (seconds * 1_000 > GAP_MS) {
+      keep([wall, null, null, null, null, null, null])
+      return Infinity
+    }
+    const rate = (name: keyof Totals): number => Math.max(0, Math.round((after[name] - before[name]) / seconds))
+    keep([
+      wall,
+      after.begun - after.ended,
+      rate("begun"),
+      rate("ended"),
+      rate("refused"),
+      rate("sent"),
+      rate("received")
+    ])
+    return seconds
+  }
+
+  const putState = (wall: number): void => {
+    const { degraded, reasons } = ready.now()
+    put("readiness", { ready: reasons.length === 0, reasons, degraded })
+    put("table", liveParts.tablePart(table.status(), backends.shown(), wall))
+    put("pools", liveParts.poolsPart(upstreams.pools()))
+    put("quarantined", liveParts.quarantinedPart(registry.quarantined()))
+  }
+
+  /** What changes at once and is wanted at once: backends and their states. */
+  const quick = Effect.gen(function* () {
+    yield* readBackends(undefined)
+    putState(clock.currentTimeMillisUnsafe())
+  })
+
+  const whole = (viewers: number) =>
+    Effect.gen(function* () {
+      const taken = yield* vitals
+      yield* readConnections()
+      const wall = clock.currentTimeMillisUnsafe()
+      const after = totals(taken.cpuSeconds)
+      const before = last
+      last = after
+      const seconds = readTotals(before, after, wall)
+      yield* readBackends(seconds)
+      putState(wall)
+      put("pop", {
+        version,
+        pop,
+        region,
+        startedAt,
+        engine: transport.engine,
+        listeners: counters.listeners.map(({ address, app }) => [address, app ?? ""])
+      })
+      put("rejected", Object.fromEntries(counters.rejections))
+      put("actors", liveParts.actorsPart(supervisor.list()))
+      put("self", {
+        loop: liveParts.loopPart(loop.since(now() - liveParts.LOOP_WINDOW_MS)),
+        cpu:
+          before === undefined || seconds === Infinity
+            ? null
+            : Math.round(((after.cpuSeconds - before.cpuSeconds) / seconds) * 1_000) / 1_000,
+        rss: taken.rss,
+        heap: taken.heap,
+        heapLimit: taken.heapLimit,
+        fds: taken.fds ?? null,
+        fdLimit: taken.fdLimit,
+        connectionLimit: admission.limit,
+        paused: admission.paused() ?? null,
+        transport: transport.census(),
+        logDropped: log.dropped(),
+        geoBuiltAt: geo.builtAt() ?? null,
+        viewers
+      })
+    })
+
+  return {
+    quick,
+    whole,
+    parts,
+    flows,
+    ends,
+    backends,
+    events: events.recent,
+    /** The latest last, and how many there have been. */
+    samples: { kept: samples, count: () => sampled }
+  }
+})
+
+export type Reading = Effect.Success<ReturnType<typeof make>>

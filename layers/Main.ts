@@ -4,10 +4,12 @@ import * as Layer from "effect/Layer"
 import { Supervisor } from "../src/actor/Supervisor.ts"
 import { BackendEvents } from "../src/backends/BackendEvents.ts"
 import * as SlowStart from "../src/backends/SlowStart.ts"
+import * as transitionSpans from "../src/backends/transitionSpans.ts"
 import { LiveConfig } from "../src/config/LiveConfig.ts"
 import { Conditions } from "../src/observe/Conditions.ts"
 import { servedApps, trafficListeners } from "../src/config/listeners.ts"
 import { LoopDelay } from "../src/observe/LoopDelay.ts"
+import { Telemetry } from "../src/observe/Telemetry.ts"
 import { Bindings } from "../src/routing/Bindings.ts"
 import { Circuits } from "../src/routing/Circuits.ts"
 import * as Panic from "../src/routing/Panic.ts"
@@ -110,6 +112,7 @@ const Edge = Layer.unwrap(
           return live.current().slowStartMs
         }
       }),
+      transitionSpans.layer,
       CloseOnDown.layer({
         get enabled() {
           return live.current().onBackendDown === "close"
@@ -159,14 +162,17 @@ const Edge = Layer.unwrap(
     }).pipe(Layer.provideMerge(LoopDelay.layer))
 
     // Loaded only when it is wanted: HTTP would cost every start.
-    const metrics = config.metricsEnabled
-      ? Layer.unwrap(
-          Effect.map(
-            Effect.promise(() => import("./metrics.ts")),
-            ({ MetricsEndpoint }) => MetricsEndpoint
+    const exports = (yield* Telemetry) !== undefined
+    const metrics =
+      config.metricsEnabled || exports
+        ? Layer.unwrap(
+            Effect.map(
+              Effect.promise(() => import("./metrics.ts")),
+              ({ MetricsEndpoint, MetricsExport }) =>
+                config.metricsEnabled ? Layer.mergeAll(MetricsEndpoint, MetricsExport) : MetricsExport
+            )
           )
-        )
-      : Layer.empty
+        : Layer.empty
 
     // Loaded while the listeners serve already. It ends after the traffic: during the drain it says so.
     const api = config.apiEnabled

@@ -1,11 +1,14 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import manifest from "../package.json" with { type: "json" }
+import { Supervisor } from "../src/actor/Supervisor.ts"
 import { actorMetrics } from "../src/actor/actorMetrics.ts"
 import { healthMetrics } from "../src/backends/healthMetrics.ts"
 import { EdgeConfig } from "../src/config/EdgeConfig.ts"
 import { loopDelayMetric } from "../src/observe/LoopDelay.ts"
 import { Metrics } from "../src/observe/Metrics.ts"
+import { Telemetry } from "../src/observe/Telemetry.ts"
+import { telemetryMetrics } from "../src/observe/telemetryMetrics.ts"
 import { routingMetrics } from "../src/routing/routingMetrics.ts"
 import { trafficMetrics } from "../src/traffic/trafficMetrics.ts"
 import { transportMetrics } from "../src/traffic/transportMetrics.ts"
@@ -14,32 +17,48 @@ import { vitals } from "./host/vitals.ts"
 import * as PrometheusEndpoint from "./prometheus/PrometheusEndpoint.ts"
 import { processMetrics } from "./prometheus/processMetrics.ts"
 
-/** Everything that is measured, and where it can be read. A file of its own, which only who wants metrics loads. */
-export const MetricsEndpoint = Layer.unwrap(
-  Effect.gen(function* () {
-    const config = yield* EdgeConfig
-    const { fdLimit } = yield* Host
-    const process = processMetrics({
-      version: manifest.version,
-      pop: config.popId,
-      region: config.region,
-      vitals: vitals(fdLimit)
-    })
+/** Everything that is measured. */
+const collectors = Effect.gen(function* () {
+  const config = yield* EdgeConfig
+  const { fdLimit } = yield* Host
+  const process = processMetrics({
+    version: manifest.version,
+    pop: config.popId,
+    region: config.region,
+    vitals: vitals(fdLimit)
+  })
+  return yield* Effect.all([
+    trafficMetrics,
+    routingMetrics,
+    healthMetrics,
+    transportMetrics,
+    actorMetrics,
+    loopDelayMetric,
+    telemetryMetrics,
+    Effect.succeed(process)
+  ])
+})
 
-    return PrometheusEndpoint.layer({ address: config.metricsListenAddr, path: config.metricsPath }).pipe(
-      Layer.provide(
-        Metrics.layer(
-          Effect.all([
-            trafficMetrics,
-            routingMetrics,
-            healthMetrics,
-            transportMetrics,
-            actorMetrics,
-            loopDelayMetric,
-            Effect.succeed(process)
-          ])
-        )
-      )
+/** Where all of it can be read. A file of its own, which only who wants metrics loads. */
+export const MetricsEndpoint = Layer.unwrap(
+  Effect.map(EdgeConfig, (config) =>
+    PrometheusEndpoint.layer({ address: config.metricsListenAddr, path: config.metricsPath }).pipe(
+      Layer.provide(Metrics.layer(collectors))
     )
+  )
+)
+
+/** As a periodic reader of OpenTelemetry has it. */
+const EXPORT_MS = 60_000
+
+/** Exports all of it every minute, and once more at the end. */
+export const MetricsExport = Layer.effectDiscard(
+  Effect.gen(function* () {
+    const telemetry = yield* Telemetry
+    if (telemetry === undefined) return
+    const supervisor = yield* Supervisor
+    const read = telemetry.read(yield* collectors)
+    yield* Effect.addFinalizer(() => read)
+    yield* supervisor.supervise("metrics-export", Effect.forever(Effect.andThen(Effect.sleep(EXPORT_MS), read)))
   })
 )

@@ -63,6 +63,18 @@ export const serve = (): void => {
  */
 const keepYoungGenerationSmall = (): void => setFlagsFromString("--semi-space-growth-factor=1")
 
+/** The export to a collector, loaded only when there is one. It ends after everything that it tells of (S3). */
+const telemetry = (config: Loaded["config"]): Layer.Layer<never> => {
+  const { otelExporterOtlpEndpoint: endpoint } = config
+  if (endpoint === undefined) return Layer.empty
+  return Layer.unwrap(
+    Effect.map(
+      Effect.promise(() => import("./telemetry.ts")),
+      ({ telemetryTo }) => telemetryTo(endpoint, config)
+    )
+  )
+}
+
 /** Serves until the shutdown is asked for; gives the exit code. The log is the outermost layer, so the last word is its. */
 const program = ({ config, warnings }: Loaded, shutdown: Shutdown.Shutdown["Service"]) =>
   Effect.gen(function* () {
@@ -82,4 +94,8 @@ const program = ({ config, warnings }: Loaded, shutdown: Shutdown.Shutdown["Serv
     const { drained, forced } = shutdown.report ?? { drained: 0, forced: 0 }
     yield* Effect.logInfo(forced > 0 ? "forced" : "drained", { drained, forced })
     return 0
-  }).pipe(Effect.provide(Logs.diagnostics({ level: config.logLevel, format: config.logFormat })))
+  }).pipe(
+    Effect.provide(
+      Layer.provideMerge(telemetry(config), Logs.diagnostics({ level: config.logLevel, format: config.logFormat }))
+    )
+  )

@@ -20,6 +20,7 @@ import * as Input from "./Input.ts"
 import * as operationHandlers from "./operationHandlers.ts"
 import * as probeHandlers from "./probeHandlers.ts"
 import { Ready } from "./Ready.ts"
+import { traced } from "./requestSpans.ts"
 
 export interface AppOptions extends LiveOptions {
   readonly publicReads: boolean
@@ -35,20 +36,25 @@ const commonHeaders = { "cache-control": "no-store", "x-content-type-options": "
 const failed = (status: number, error: string, headers: Readonly<Record<string, string>> = {}) =>
   HttpServerResponse.jsonUnsafe({ error }, { status, headers })
 
-/** Which methods a path of the API has. */
-const makeMethods = (): ((url: string) => ReadonlyArray<string>) => {
-  const router = FindMyWay.make<true>(routerConfig)
+/** What there is at a path of the API. */
+const makePaths = () => {
+  const router = FindMyWay.make<string>(routerConfig)
   const methods = new Set<string>()
   HttpApi.reflect(Api, {
     onGroup: () => undefined,
     onEndpoint: ({ endpoint: { method, path } }) => {
       methods.add(method)
-      if (path.startsWith("/")) router.on(method, `/${path.slice(1)}`, true)
+      if (path.startsWith("/")) router.on(method, `/${path.slice(1)}`, path)
     }
   })
-  return (url) => {
-    const found = Array.from(methods).filter((method) => router.find(method, url) !== undefined)
-    return found.includes("GET") ? [...found, "HEAD"] : found
+  return {
+    /** The path as the API has it, with the names of its parameters. */
+    routeOf: (method: string, url: string): string | undefined =>
+      router.find(method === "HEAD" ? "GET" : method, url)?.handler,
+    methodsOf: (url: string): ReadonlyArray<string> => {
+      const found = Array.from(methods).filter((method) => router.find(method, url) !== undefined)
+      return found.includes("GET") ? [...found, "HEAD"] : found
+    }
   }
 }
 
@@ -67,7 +73,7 @@ const routes = (options: AppOptions) =>
 
 /** The API as one function from request to response. Whatever happens it answers in JSON, and never with a stack trace. */
 export const make = Effect.fnUntraced(function* (options: AppOptions) {
-  const methodsOf = makeMethods()
+  const { methodsOf, routeOf } = makePaths()
   // Of its own: the router's layer would be shared with whatever else in the program serves HTTP.
   const router = yield* HttpRouter.make.pipe(Effect.provideService(HttpRouter.RouterConfig, routerConfig))
   yield* Layer.build(routes(options).pipe(Layer.provide(Layer.succeed(HttpRouter.HttpRouter, router))))
@@ -103,5 +109,5 @@ export const make = Effect.fnUntraced(function* (options: AppOptions) {
     ),
     Effect.annotateLogs({ service: "api" })
   )
-  return app
+  return yield* traced(app, routeOf)
 })

@@ -74,3 +74,21 @@ export const keyValues: Codec<ReadonlyArray<readonly [key: string, value: string
   allowed: "key=value with commas between",
   key: ([key]) => key
 })
+
+const headerName: Codec<string> = codec("header", matching(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/))
+
+const headerValue: Codec<string> = codec(
+  "value",
+  (text) => {
+    const value = Result.getOrUndefined(percentEncoded.decode(text))
+    // What would end the header, and with it begin another.
+    return value !== undefined && /^[\t\x20-\x7e\x80-\xff]*$/.test(value) ? value : undefined
+  },
+  encodeURIComponent
+)
+
+/** HTTP headers in the same writing. */
+export const headerValues: Codec<ReadonlyArray<readonly [name: string, value: string]>> = list(
+  pair(headerName, headerValue),
+  { allowed: "header=value with commas between, values percent-encoded", key: ([name]) => name.toLowerCase() }
+)

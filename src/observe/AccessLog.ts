@@ -27,6 +27,8 @@ export interface AccessEntry {
   readonly end_by: TerminatedBy
   readonly end_phase: Phase
   readonly end_cause: Cause
+  /** Of those that are traced (O1). */
+  readonly trace_id?: string
 }
 
 /** Takes plain values and does no I/O in the caller; a log that can't keep up loses lines, counted, never memory. */

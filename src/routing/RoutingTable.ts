@@ -12,6 +12,8 @@ import { forEachSliced } from "../actor/Sliced.ts"
 import { Supervisor } from "../actor/Supervisor.ts"
 import { type Backend, type BackendRow, type DecodedRow, encodeBackend } from "../domain/Backend.ts"
 import { mustHold, type Shrink } from "../domain/TableGate.ts"
+import type { Attributes } from "../observe/Span.ts"
+import { traceEvent, Tracing } from "../observe/Tracing.ts"
 import { BackendSource, type SourceError, type SourceEvent } from "./BackendSource.ts"
 import { type LocalChange, make as makeLocalChanges, PATIENCE_MS } from "./LocalChanges.ts"
 import { type Backends, type DecodedTable, decodeTable, diffTables } from "./TableUpdate.ts"
@@ -97,6 +99,7 @@ export const make = Effect.fnUntraced(
     const upstreams = yield* Upstreams
     const supervisor = yield* Supervisor
     const now = yield* monotonicMs
+    const tracer = yield* Tracing
 
     const snapshot = yield* SubscriptionRef.make<TableSnapshot>({
       version: 0,
@@ -109,6 +112,7 @@ export const make = Effect.fnUntraced(
     const first = yield* Deferred.make<void>()
     const holdTimer = yield* FiberHandle.make()
     let lost: SourceError | undefined
+    let lostAt = 0
     let confirmedAt: number | undefined
     let held: Held | undefined
     /** Of the table that is in force. */
@@ -151,6 +155,7 @@ export const make = Effect.fnUntraced(
 
     const publish = Effect.fnUntraced(function* (table: OwnTable, origin: "source" | "snapshot") {
       const before = current()
+      const from = now()
       held = undefined
       const diff = yield* diffTables(before.backends, table.backends)
       const changed = diff.put.length > 0 || diff.drop.length > 0
@@ -163,14 +168,16 @@ export const make = Effect.fnUntraced(
         yield* SubscriptionRef.set(snapshot, { ...table, version: before.version, origin })
       } else {
         yield* SubscriptionRef.set(snapshot, { ...table, version: before.version + 1, origin })
-        yield* Effect.logInfo("routing table", {
+        const changes = {
           origin,
           version: before.version + 1,
           backends: table.backends.size,
           changed: diff.put.length,
           removed: diff.drop.length,
           quarantined: table.quarantined.size
-        })
+        }
+        yield* Effect.logInfo("routing table", changes)
+        traceEvent(tracer, "table.update", from, now(), attributesOf(changes))
       }
       yield* Deferred.succeed(first, undefined)
       if (origin === "source" && (changed || unsaved || before.origin !== "source")) {
@@ -211,6 +218,8 @@ export const make = Effect.fnUntraced(
     const published = Effect.gen(function* () {
       unsaved = true
       const before = current()
+      const attributes = { origin: "local", version: before.version + 1, backends: backends.size }
+      traceEvent(tracer, "table.update", now(), now(), attributesOf(attributes))
       yield* SubscriptionRef.set(snapshot, { ...before, backends, version: before.version + 1 })
     })
 
@@ -256,6 +265,13 @@ export const make = Effect.fnUntraced(
       else yield* publish(table, "source")
     })
 
+    const traceReconnect = ({ reason, target }: SourceError): void =>
+      traceEvent(tracer, "source.reconnect", lostAt, now(), {
+        "edgeproxy.source": source.name,
+        "edgeproxy.source.target": target,
+        "edgeproxy.reason": reason
+      })
+
     const receive = Effect.fnUntraced(function* (message: Message) {
       if (message._tag === "HoldElapsed") {
         if (held !== message.held) return
@@ -281,11 +297,15 @@ export const make = Effect.fnUntraced(
       if (event._tag === "Lost") {
         if (lost?.message !== event.error.message)
           yield* Effect.logError("source lost; the last good table stays", event.error.message)
+        if (lost === undefined) lostAt = now()
         lost = event.error
         if (current().origin === "none" && fallback !== undefined) yield* publishStored(fallback)
         return
       }
-      if (lost !== undefined) yield* Effect.logInfo("source is back", { source: source.name })
+      if (lost !== undefined) {
+        yield* Effect.logInfo("source is back", { source: source.name })
+        traceReconnect(lost)
+      }
       lost = undefined
       if (event._tag === "Rows") yield* takeRows(event.rows, event.states)
       else locals.confirm(now())
@@ -328,6 +348,9 @@ export const make = Effect.fnUntraced(
   },
   Effect.annotateLogs({ service: "routing-table" })
 )
+
+const attributesOf = (changes: Readonly<Record<string, string | number>>): Attributes =>
+  Object.fromEntries(Object.entries(changes).map(([name, value]) => [`edgeproxy.table.${name}`, value]))
 
 const set = (backends: Map<string, Backend>, id: string, backend: Backend | undefined): void => {
   if (backend === undefined) backends.delete(id)

@@ -4,6 +4,7 @@ import type { Cause, Termination } from "../domain/Termination.ts"
 import { monotonicMs } from "../actor/Monotonic.ts"
 import { Router } from "../routing/Router.ts"
 import { type ConnectionRecord } from "./Connections.ts"
+import * as ConnectionTrace from "./ConnectionTrace.ts"
 import { TrafficCounters } from "./TrafficCounters.ts"
 import { type BridgeOptions, type DialError, Transport } from "./Transport.ts"
 
@@ -52,13 +53,17 @@ export const make = Effect.fnUntraced(function* (options: ConnectionOptions) {
     let failure = failed
     const limits = yield* jittered(options.limits)
     while (!record.ended) {
+      const { trace } = record
+      const routedFrom = trace === undefined ? 0 : now()
       const route = record.attempts < options.attempts ? router.route(record) : "no-capacity"
+      if (trace !== undefined) ConnectionTrace.routed(trace, route, routedFrom, now())
       if (typeof route === "string") {
         const why = failure === undefined ? noRoute(route) : dialTermination(failure)
         return transport.abort(record.id, "rst", why)
       }
       record.route = route
       record.attempts++
+      if (trace !== undefined) ConnectionTrace.dialling(trace, route, now())
       const { backend } = route.lease.upstream
       const result = yield* Effect.match(
         transport.bridge(record.id, {
@@ -70,7 +75,10 @@ export const make = Effect.fnUntraced(function* (options: ConnectionOptions) {
         { onFailure: (error) => error, onSuccess: (bridged) => bridged }
       )
       const bridged = !("reason" in result)
-      if (bridged) counters.connected(record, route, result.connectUs, now() - record.acceptedAt)
+      if (bridged) {
+        counters.connected(record, route, result.connectUs, now() - record.acceptedAt)
+        if (trace !== undefined) ConnectionTrace.connected(trace, result.connectUs)
+      } else if (trace !== undefined) ConnectionTrace.dialFailed(trace, result, now())
       // Its end came first: the lease is back already.
       if (record.ended) return
       if (bridged) {

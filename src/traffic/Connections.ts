@@ -6,6 +6,7 @@ import type { Client } from "../domain/Client.ts"
 import type { ClientGeo } from "../domain/Score.ts"
 import type { Route } from "../routing/Router.ts"
 import type { Upstream } from "../routing/Upstream.ts"
+import type { ConnectionTrace } from "./ConnectionTrace.ts"
 import type { ListenerCounters } from "./ListenerCounters.ts"
 import type { Accepted, ConnectionId } from "./Transport.ts"
 
@@ -34,6 +35,8 @@ export interface ConnectionRecord {
   /** Backends that have failed this connection. */
   tried: ReadonlyArray<Upstream>
   ended: boolean
+  /** Of those that are sampled (O1). */
+  trace: ConnectionTrace | undefined
 }
 
 // Most connections have none: they share this.
@@ -61,7 +64,8 @@ export const recordOf = (
   countedIn: undefined,
   countedOut: undefined,
   tried: noneTried,
-  ended: false
+  ended: false,
+  trace: undefined
 })
 
 /** Every connection between accept and end. */

@@ -10,14 +10,16 @@ import { monotonicMs } from "../actor/Monotonic.ts"
 import { clientFromText } from "../domain/Client.ts"
 import type { Termination } from "../domain/Termination.ts"
 import { AccessLog } from "../observe/AccessLog.ts"
+import { Tracing } from "../observe/Tracing.ts"
 import { GeoResolver } from "../routing/GeoResolver.ts"
 import { Router } from "../routing/Router.ts"
 import { RoutingTable } from "../routing/RoutingTable.ts"
-import { accessEntry, type EntryContext } from "./accessEntry.ts"
+import { accessEntry, connectionName, type EntryContext } from "./accessEntry.ts"
 import { Admission } from "./Admission.ts"
 import { ClientAdmission } from "./ClientAdmission.ts"
 import * as Connection from "./Connection.ts"
 import { type ConnectionRecord, Connections, recordOf } from "./Connections.ts"
+import * as ConnectionTrace from "./ConnectionTrace.ts"
 import { drain, type DrainOptions } from "./Drain.ts"
 import type { ListenerCounters } from "./ListenerCounters.ts"
 import * as Preroute from "./Preroute.ts"
@@ -93,6 +95,7 @@ export const make = Effect.fnUntraced(
     const geo = yield* GeoResolver
     const log = yield* AccessLog
     const counters = yield* TrafficCounters
+    const tracer = yield* Tracing
     const wall = yield* Clock.clockWith(Effect.succeed)
     const now = yield* monotonicMs
     const bootId = wall.currentTimeMillisUnsafe().toString(36)
@@ -132,10 +135,28 @@ export const make = Effect.fnUntraced(
       durationMs
     })
 
+    const beginTrace = (record: ConnectionRecord): void => {
+      const span = tracer.begin()
+      if (span !== undefined) record.trace = ConnectionTrace.begin(span)
+    }
+
+    const finishTrace = (trace: ConnectionTrace.ConnectionTrace, record: ConnectionRecord, ended: Ended): void => {
+      const place = { conn: connectionName(bootId, record.id), endedAtMs: now() }
+      const finish = (): void => ConnectionTrace.spansOf(tracer, trace, record, ended, place).forEach(tracer.finish)
+      // It carried bytes, and the fiber that dialled has still to hear of it.
+      if (ended.phase === "relay" && trace.dials.at(-1)?.toMs === undefined) trace.finish = finish
+      else finish()
+    }
+
     const refusals = Refusals.make({
       now,
-      write: (record, why) =>
-        log.write(accessEntry(record, { ...nothingCarried, ...why, id: record.id }, contextOf(0))),
+      // Those that get a line may get a span: few enough in any flood.
+      write: (record, why) => {
+        const ended = { ...nothingCarried, ...why, id: record.id }
+        beginTrace(record)
+        log.write(accessEntry(record, ended, contextOf(0)))
+        if (record.trace !== undefined) finishTrace(record.trace, record, ended)
+      },
       fork
     })
 
@@ -154,6 +175,7 @@ export const make = Effect.fnUntraced(
         refusals.refused(record, refusal)
         return transport.abort(accepted.id, "rst", Refusals.refusalTermination(refusal))
       }
+      beginTrace(record)
       admission.enter()
       connections.add(record)
       counters.accepted(listener)
@@ -175,6 +197,7 @@ export const make = Effect.fnUntraced(
       admission.leave()
       clients.leave(record.client.key)
       log.write(accessEntry(record, ended, contextOf(durationMs)))
+      if (record.trace !== undefined) finishTrace(record.trace, record, ended)
       connections.remove(record)
     }
 
@@ -183,6 +206,7 @@ export const make = Effect.fnUntraced(
       if (record?.route === undefined) return
       const { upstream } = record.route.lease
       counters.dialFailed(upstream, error)
+      if (record.trace !== undefined) ConnectionTrace.dialFailed(record.trace, error, now())
       router.fail(record.route, error.source === "backend")
       record.tried = [...record.tried, upstream]
       record.connectUs = undefined

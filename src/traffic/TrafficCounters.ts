@@ -8,6 +8,7 @@ import type { Route } from "../routing/Router.ts"
 import type { Upstream } from "../routing/Upstream.ts"
 import { Upstreams } from "../routing/Upstreams.ts"
 import type { ConnectionRecord } from "./Connections.ts"
+import { dialReasons } from "./dialReasons.ts"
 import {
   ACCEPTED,
   CONNECT,
@@ -108,18 +109,6 @@ const affinityCode = codesOf<Route["affinity"]>(affinities)
 const allRoutes: ReadonlyArray<Pick<Route, "affinity" | "tier">> = ([0, 1, 2, 3] as const).flatMap((tier) =>
   affinities.map((affinity) => ({ tier, affinity }))
 )
-
-const dialReasons: Readonly<Record<DialError["reason"], string>> = {
-  Refused: "refused",
-  Timeout: "timeout",
-  Unreachable: "unreachable",
-  Reset: "rst",
-  NoPorts: "no-ports",
-  NoFds: "no-fds",
-  NoMem: "no-memory",
-  Denied: "denied",
-  Gone: "client-gone"
-}
 
 // A backend that ends a relay in any other way than by finishing has broken it off.
 const brokenByBackend = ({ by, cause, phase }: Ended): boolean =>

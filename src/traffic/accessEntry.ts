@@ -12,6 +12,8 @@ export interface EntryContext {
   readonly durationMs: number
 }
 
+const traceOf = ({ trace }: ConnectionRecord) => (trace === undefined ? {} : { trace_id: trace.span.traceId })
+
 const round = (ms: number): number => Math.round(ms * 1_000) / 1_000
 
 export const connectionName = (bootId: string, id: number): string => `${bootId}-${id.toString(36)}`
@@ -42,6 +44,7 @@ export const accessEntry = (record: ConnectionRecord, ended: Ended, context: Ent
     bytes_out: ended.bytesOut,
     end_by: ended.by,
     end_phase: ended.phase,
-    end_cause: ended.cause
+    end_cause: ended.cause,
+    ...traceOf(record)
   }
 }

@@ -200,6 +200,7 @@ const recordOf = (id: number, fields: Partial<ConnectionRecord>): ConnectionReco
   countedOut: undefined,
   tried: [],
   ended: false,
+  trace: undefined,
   ...fields
 })
 

@@ -70,9 +70,9 @@ export const scratch: Effect.Effect<string, never, Scope.Scope> = Effect.acquire
 )
 
 const environment = (env: Readonly<Record<string, string>>): NodeJS.ProcessEnv => {
-  const clean = Object.entries(process.env).filter(([name]) => !/^(EDGEPROXY_|DEBUG$|NODE_|VITEST)/.test(name))
+  const clean = Object.entries(process.env).filter(([name]) => !/^(EDGEPROXY_|OTEL_|DEBUG$|NODE_|VITEST)/.test(name))
   const given = Object.entries(env).map(([name, value]) => [
-    /^(EDGEPROXY_|DEBUG$)/.test(name) ? name : `EDGEPROXY_${name}`,
+    /^(EDGEPROXY_|OTEL_|DEBUG$)/.test(name) ? name : `EDGEPROXY_${name}`,
     value
   ])
   return { ...Object.fromEntries(clean), EDGEPROXY_LOG_FORMAT: "json", ...Object.fromEntries(given) }

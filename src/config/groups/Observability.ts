@@ -1,46 +1,45 @@
 import { optional, secret } from "../Codec.ts"
 import { endpoint } from "../networks.ts"
 import { boolean, literals, ratio } from "../scalars.ts"
-import { keyValues, name, url, urlPath } from "../texts.ts"
+import { headerValues, keyValues, name, url, urlPath } from "../texts.ts"
 import { inGroup } from "../Variable.ts"
 
-const metrics = inGroup("Observability")
-const telemetry = inGroup("Observability", { activeFrom: "OpenTelemetry export" })
+const define = inGroup("Observability")
 
 export const observability = {
-  metricsEnabled: metrics(boolean, {
+  metricsEnabled: define(boolean, {
     name: "EDGEPROXY_METRICS_ENABLED",
     default: "false",
     doc: "Prometheus endpoint"
   }),
-  metricsListenAddr: metrics(endpoint, {
+  metricsListenAddr: define(endpoint, {
     name: "EDGEPROXY_METRICS_LISTEN_ADDR",
     default: "0.0.0.0:9090",
     doc: "Where it listens"
   }),
-  metricsPath: metrics(urlPath, {
+  metricsPath: define(urlPath, {
     name: "EDGEPROXY_METRICS_PATH",
     default: "/metrics",
     doc: "Its path"
   }),
-  otelExporterOtlpEndpoint: telemetry(optional(url("http", "https")), {
+  otelExporterOtlpEndpoint: define(optional(url("http", "https")), {
     name: "OTEL_EXPORTER_OTLP_ENDPOINT",
     doc: "OTLP collector for traces, metrics and logs; none = off"
   }),
-  otelExporterOtlpHeaders: telemetry(optional(secret(keyValues)), {
+  otelExporterOtlpHeaders: define(optional(secret(headerValues)), {
     name: "OTEL_EXPORTER_OTLP_HEADERS",
     doc: "Headers for the collector, `key=value` with commas between"
   }),
-  otelServiceName: telemetry(name, {
+  otelServiceName: define(name, {
     name: "OTEL_SERVICE_NAME",
     default: "edgeproxy",
     doc: "Name of the service in telemetry"
   }),
-  otelResourceAttributes: telemetry(keyValues, {
+  otelResourceAttributes: define(keyValues, {
     name: "OTEL_RESOURCE_ATTRIBUTES",
     doc: "Attributes of the resource, `key=value` with commas between"
   }),
-  otelTracesSampler: telemetry(
+  otelTracesSampler: define(
     literals([
       "always_on",
       "always_off",
@@ -55,12 +54,12 @@ export const observability = {
       doc: "Which connections are traced: a sampler of the OpenTelemetry specification"
     }
   ),
-  otelTracesSamplerArg: telemetry(ratio, {
+  otelTracesSamplerArg: define(ratio, {
     name: "OTEL_TRACES_SAMPLER_ARG",
     default: "1",
     doc: "Share traced by the `traceidratio` samplers"
   }),
-  traceClientAddress: telemetry(boolean, {
+  traceClientAddress: define(boolean, {
     name: "EDGEPROXY_TRACE_CLIENT_ADDRESS",
     default: "false",
     doc: "Puts the client's address into traces"

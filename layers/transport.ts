@@ -5,6 +5,7 @@ import { availableParallelism } from "node:os"
 import type { Supervisor } from "../src/actor/Supervisor.ts"
 import type { EdgeConfig } from "../src/config/EdgeConfig.ts"
 import type { Transport } from "../src/traffic/Transport.ts"
+import { warmAtOnce } from "./warm.ts"
 
 /** An engine that was asked for by name and can't be had is an error; `auto` takes what there is. */
 export class NoSpliceError extends Data.TaggedError("NoSpliceError")<{ readonly reason: string }> {
@@ -34,7 +35,7 @@ export const chooseTransport = Effect.fnUntraced(function* (config: EdgeConfig["
       const threads = asked === "auto" ? autoThreads(availableParallelism()) : asked
       const chosen: ChosenTransport = {
         ownFds: found.ownFds({ fdLimit, threads }),
-        layer: (maxConnections) => found.layer({ threads, maxConnections, fdLimit })
+        layer: (maxConnections) => found.layer({ threads, maxConnections, maxWarm: warmAtOnce(fdLimit), fdLimit })
       }
       return chosen
     }

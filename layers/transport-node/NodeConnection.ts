@@ -11,17 +11,21 @@ import {
   type ListenerEvents,
   type LiveCounts,
   MAX_PRELUDE,
-  PrereadError
+  PrereadError,
+  type WarmId
 } from "../../src/traffic/Transport.ts"
 import { closeInOrder, finish, reset } from "./closing.ts"
-import { dialError, gone, relayCause } from "../../src/traffic/errno.ts"
+import { dialError, gone, relayCause, warmGone } from "../../src/traffic/errno.ts"
 import { writeCopy } from "./writeCopy.ts"
 import { type BackendEvents, type ClientEvents, dialBackend, ownClient, readBuffer } from "./OwnedSocket.ts"
+import type { Warm } from "./WarmSockets.ts"
 
 /** What all connections of the engine share. */
 export interface Engine {
   readonly now: () => number
-  readonly wheel: DeadlineWheel<NodeConnection>
+  readonly wheel: Pick<DeadlineWheel<NodeConnection>, "cancel" | "wakeAt">
+  readonly takeWarm: (id: WarmId, next: BackendEvents) => Warm | undefined
+  readonly discardWarm: (id: WarmId) => void
   readonly forget: (connection: NodeConnection) => void
 }
 
@@ -61,6 +65,8 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
   private prereading: Prereading | undefined
   private options: BridgeOptions | undefined
   private early: Array<Buffer> = []
+  /** Of a backend that was dialled ahead: what it has said before it had a client. */
+  private greeting: Array<Buffer> = []
   private earlyBytes = 0
   private bytesIn = 0
   private bytesOut = 0
@@ -83,15 +89,19 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
   }
 
   dial(options: BridgeOptions, done: DialResult): void {
-    if (this.phase !== "waiting") return done(gone())
-    if ((options.prelude?.length ?? 0) > MAX_PRELUDE) return done(dialError("EMSGSIZE"))
+    const tooLong = (options.prelude?.length ?? 0) > MAX_PRELUDE
+    if (this.phase !== "waiting" || tooLong) {
+      if (options.warm !== undefined) this.engine.discardWarm(options.warm)
+      return done(this.phase === "waiting" ? dialError("EMSGSIZE") : gone())
+    }
     // A bridge takes the bytes that were to be looked at.
     this.prereading?.done(new PrereadError({ reason: "Gone" }))
     this.prereading = undefined
     this.enter("dialling", options.connectMs)
     this.dialled = done
     this.options = options
-    this.backend = dialBackend(options, this)
+    if (options.warm === undefined) this.backend = dialBackend(options, this)
+    else this.takeOver(options.warm)
   }
 
   preread(question: Preread, max: number, done: Prereading["done"]): void {
@@ -205,6 +215,7 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
     const { prelude } = this.options ?? {}
     if (prelude !== undefined && prelude.length > 0) backend.write(prelude)
     this.flushEarly(backend)
+    this.flushGreeting(backend)
     if (this.clientFinished) {
       this.noteFinish()
       finish(backend)
@@ -215,6 +226,8 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
 
   backendData(backend: net.Socket, length: number): boolean {
     if (this.backend !== backend) return true
+    // Only of one that was dialled ahead, within the turns of its hand-over.
+    if (this.phase === "dialling") return this.greeting.push(Buffer.from(readBuffer.subarray(0, length))) > 0
     const now = this.engine.now()
     if (this.bytesOut === 0) this.firstByteUs = Math.round((now - this.startedAt) * 1_000)
     this.bytesOut += length
@@ -226,7 +239,10 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
   }
 
   backendEnd(backend: net.Socket): void {
-    if (this.backend !== backend || this.phase !== "relaying") return
+    if (this.backend !== backend) return
+    if (this.phase === "dialling") return this.failDial(warmGone("FIN"))
+    if (this.phase !== "relaying") return
+    if (this.isWarm() && this.isUntouched() && !this.clientFinished) return this.unbridge(warmGone("FIN"))
     this.backendFinished = true
     this.firstFinisher ??= "backend"
     this.noteFinish()
@@ -235,14 +251,9 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
 
   backendError(backend: net.Socket, code: string): void {
     if (this.backend !== backend) return
-    if (this.phase === "dialling") return this.failDial(dialError(code))
-    const untouched = this.bytesIn === 0 && this.bytesOut === 0 && !this.backendFinished
-    if (untouched && relayCause(code) === "rst") {
-      this.dropBackend("rst")
-      this.finishedAt = 0
-      this.enter("waiting", this.prerouteMs)
-      return this.events.onUnbridged(this.id, dialError(code))
-    }
+    const error = this.isWarm() ? warmGone(code) : dialError(code)
+    if (this.phase === "dialling") return this.failDial(error)
+    if (this.isUntouched() && relayCause(code) === "rst") return this.unbridge(error)
     this.end("rst", { by: "backend", phase: "relay", cause: relayCause(code) }, code)
   }
 
@@ -254,6 +265,7 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
 
   backendClose(backend: net.Socket): void {
     if (this.backend !== backend) return
+    if (this.phase === "dialling") return this.failDial(warmGone("FIN"))
     this.backend = undefined
     this.settle()
   }
@@ -287,9 +299,55 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
     dialled?.(error)
   }
 
+  private isWarm(): boolean {
+    return this.options?.warm !== undefined
+  }
+
+  /** Nothing went either way, so that another backend can still have the client. */
+  private isUntouched(): boolean {
+    return this.bytesIn === 0 && this.bytesOut === 0 && !this.backendFinished
+  }
+
+  private unbridge(error: DialError): void {
+    this.dropBackend("rst")
+    this.finishedAt = 0
+    this.enter("waiting", this.prerouteMs)
+    this.events.onUnbridged(this.id, error)
+  }
+
+  /**
+   * The kernel may know already that it is dead. Node hears of that in its next poll, so two turns are waited for: the
+   * first ends the one that has brought the client.
+   */
+  private takeOver(id: WarmId): void {
+    const warm = this.engine.takeWarm(id, this)
+    if (warm === undefined) return this.failDial(warmGone("GONE"))
+    const { greeting, socket } = warm
+    this.backend = socket
+    this.greeting = [...greeting]
+    setImmediate(() => setImmediate(() => this.backendConnect(socket)))
+  }
+
+  private flushGreeting(backend: net.Socket): void {
+    const { greeting } = this
+    if (greeting.length === 0) return
+    this.greeting = []
+    this.firstByteUs = 0
+    let ready = true
+    for (const chunk of greeting) {
+      this.bytesOut += chunk.length
+      ready = this.client.write(chunk)
+    }
+    if (ready) return
+    backend.pause()
+    this.clientStalledAt = this.engine.now()
+    this.lookAfter(this.options?.limits.stallMs ?? 0)
+  }
+
   private dropBackend(how: "fin" | "rst"): void {
     const { backend } = this
     this.backend = undefined
+    this.greeting = []
     if (backend === undefined) return
     if (this.phase !== "relaying") backend.destroy()
     else if (how === "rst") reset(backend)

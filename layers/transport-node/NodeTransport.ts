@@ -16,6 +16,7 @@ import {
 } from "../../src/traffic/Transport.ts"
 import { codeOf, gone, listenError } from "../../src/traffic/errno.ts"
 import { type Engine, NodeConnection } from "./NodeConnection.ts"
+import * as WarmSockets from "./WarmSockets.ts"
 
 const TICK_MS = 50
 
@@ -29,8 +30,15 @@ export const layer: Layer.Layer<Transport> = Layer.effect(
     let nextId: ConnectionId = 1
     let listeners = 0
     let resetWhilePaused = 0
-    const wheel = DeadlineWheel.make<NodeConnection>(TICK_MS, now())
-    const engine: Engine = { now, wheel, forget: (connection) => connections.delete(connection.id) }
+    const wheel = DeadlineWheel.make<DeadlineWheel.Waiting & { due: (now: number) => void }>(TICK_MS, now())
+    const warm = WarmSockets.make(now, wheel)
+    const engine: Engine = {
+      now,
+      wheel,
+      takeWarm: warm.take,
+      discardWarm: warm.discard,
+      forget: (connection) => connections.delete(connection.id)
+    }
     yield* Effect.acquireRelease(
       Effect.sync(() => setInterval(() => wheel.advance(now(), (connection) => connection.due(now())), TICK_MS)),
       (timer) =>
@@ -38,6 +46,7 @@ export const layer: Layer.Layer<Transport> = Layer.effect(
           clearInterval(timer)
           const why = { by: "proxy", phase: "drain", cause: "forced" } as const
           for (const connection of connections.values()) connection.end("rst", why)
+          warm.discardAll()
         })
     )
 
@@ -128,7 +137,10 @@ export const layer: Layer.Layer<Transport> = Layer.effect(
       bridge: (id, options) =>
         Effect.callback((resume) => {
           const connection = connections.get(id)
-          if (connection === undefined) return resume(Effect.fail(gone()))
+          if (connection === undefined) {
+            if (options.warm !== undefined) warm.discard(options.warm)
+            return resume(Effect.fail(gone()))
+          }
           connection.dial(options, (result) => {
             resume(result instanceof DialError ? Effect.fail(result) : Effect.succeed(result))
           })
@@ -144,6 +156,8 @@ export const layer: Layer.Layer<Transport> = Layer.effect(
           return Effect.sync(() => connection.cancelPreread())
         }),
       consume: (id, bytes) => connections.get(id)?.consume(bytes),
+      warm: warm.open,
+      discard: warm.discard,
       counts: (id, out) => {
         const connection = connections.get(id)
         connection?.counts(out)
@@ -152,8 +166,9 @@ export const layer: Layer.Layer<Transport> = Layer.effect(
       abort: (id, how, why) => connections.get(id)?.end(how, why),
       census: (): Census => ({
         connections: connections.size,
+        warm: warm.size(),
         listeners,
-        fds: listeners + 2 * connections.size,
+        fds: listeners + 2 * connections.size + warm.size(),
         threads: 0,
         threadsLost: 0,
         pipes: 0,

@@ -85,8 +85,11 @@ function onBackendClose(this: Owned<BackendEvents>): void {
   this[owner]?.backendClose(this)
 }
 
-/** Begins a dial whose socket tells its owner. */
-export const dialBackend = ({ address, keepaliveMs }: BridgeOptions, events: BackendEvents): net.Socket => {
+/** Begins a dial whose socket tells its owner, which may change. */
+export const dialBackend = (
+  { address, keepaliveMs }: Pick<BridgeOptions, "address" | "keepaliveMs">,
+  events: BackendEvents
+): net.Socket => {
   const socket: Owned<BackendEvents> = net.connect({
     host: address.address,
     port: address.port,
@@ -94,7 +97,7 @@ export const dialBackend = ({ address, keepaliveMs }: BridgeOptions, events: Bac
     noDelay: true,
     keepAlive: keepaliveMs > 0,
     keepAliveInitialDelay: keepaliveMs,
-    onread: { buffer: readBuffer, callback: (length) => events.backendData(socket, length) }
+    onread: { buffer: readBuffer, callback: (length) => socket[owner]?.backendData(socket, length) ?? true }
   })
   socket[owner] = events
   socket.on("connect", onBackendConnect)
@@ -103,4 +106,10 @@ export const dialBackend = ({ address, keepaliveMs }: BridgeOptions, events: Bac
   socket.on("drain", onBackendDrain)
   socket.on("close", onBackendClose)
   return socket
+}
+
+/** From now on the socket tells this one. */
+export const handOver = (socket: net.Socket, events: BackendEvents): void => {
+  const owned: Owned<BackendEvents> = socket
+  owned[owner] = events
 }

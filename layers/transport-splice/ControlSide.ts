@@ -1,5 +1,5 @@
 import type { Termination } from "../../src/domain/Termination.ts"
-import { dialError, gone } from "../../src/traffic/errno.ts"
+import { dialError, gone, warmGone } from "../../src/traffic/errno.ts"
 import { type Preread, prereads } from "../../src/traffic/Preread.ts"
 import {
   type Accepted,
@@ -13,9 +13,10 @@ import {
   PrereadError
 } from "../../src/traffic/Transport.ts"
 import { fromEndpoint, toEndpoint } from "./addresses.ts"
+import type { ControlAhead } from "./ControlAhead.ts"
 import { generationOf, idOf, slotOf } from "./connectionIds.ts"
 import type { DataThread } from "./DataThread.ts"
-import { interfaceIndex } from "./libc.ts"
+import { close, interfaceIndex } from "./libc.ts"
 import { errnoName } from "./linux.ts"
 import * as messages from "./messages.ts"
 import { header, monotonicOrigin, places } from "./ThreadMemory.ts"
@@ -53,13 +54,22 @@ const IDLE = 0
 const DIALS = 1
 const FLOWS = 2
 
-const dialFailure = (errno: number): DialError => (errno === 0 ? gone() : dialError(errnoName(errno)))
+const dialFailure = (errno: number): DialError => {
+  if (errno === messages.WARM_GONE) return warmGone("GONE")
+  return errno === 0 ? gone() : dialError(errnoName(errno))
+}
 
 const origin = monotonicOrigin()
 const questions = Object.keys(prereads)
 const engineLost = { by: "proxy", phase: "relay", cause: "engine-lost" } as const
 
-export const make = (index: number, thread: DataThread, taken: Int32Array, events: ControlEvents): ControlSide => {
+export const make = (
+  index: number,
+  thread: DataThread,
+  taken: Int32Array,
+  ahead: ControlAhead,
+  events: ControlEvents
+): ControlSide => {
   const { view } = thread
   const slots = view.generation.length
   // The generation of the connection that is open in a slot, until its end has been heard of; 0 for none.
@@ -69,6 +79,9 @@ export const make = (index: number, thread: DataThread, taken: Int32Array, event
   const dialNumber = new Int32Array(slots)
   const dials = new Map<number, DialResult>()
   const prereading = new Map<number, { readonly number: number; readonly done: PrereadResult }>()
+  // Descriptors of connections opened ahead that the thread was given, from the first that it may not have taken over.
+  let handed: Array<number> = []
+  let adopted = 0
   let prereadCount = 0
   let count = 0
   let batch: Array<Accepted> = []
@@ -83,6 +96,14 @@ export const make = (index: number, thread: DataThread, taken: Int32Array, event
     outbox.words[messages.GENERATION] = generationOf(id)
     outbox.send(kind, words)
     events.said()
+  }
+
+  /** Forgets those that the thread has taken over: it does so in order, and counts them. */
+  const settleHanded = (): void => {
+    const settled = ((view.header[header.adopted] ?? 0) - adopted) | 0
+    if (settled <= 0) return
+    handed = handed.slice(settled)
+    adopted = (adopted + settled) | 0
   }
 
   const answerDial = (slot: number, result: Bridged | DialError): void => {
@@ -181,6 +202,11 @@ export const make = (index: number, thread: DataThread, taken: Int32Array, event
       }
       case messages.LISTENER_CLOSED:
         return events.listenerClosed(first)
+      case messages.WARM_OPEN:
+        return ahead.hear(kind, words, at)
+      case messages.WARM_LOST:
+        if (first >= 0) Atomics.store(view.heard, first, words[at + messages.warmLost.generation] ?? 0)
+        return ahead.hear(kind, words, at)
       default:
     }
     if (open[first] !== words[at + messages.GENERATION] || open[first] === 0) return
@@ -205,7 +231,7 @@ export const make = (index: number, thread: DataThread, taken: Int32Array, event
       case messages.UNBRIDGED: {
         if (dialNumber[first] !== words[at + messages.unbridged.dial]) return
         state[first] = IDLE
-        const error = dialError(errnoName(words[at + messages.unbridged.errno] ?? 0))
+        const error = dialFailure(words[at + messages.unbridged.errno] ?? 0)
         return events.of(listenerOf[first] ?? 0)?.onUnbridged(idOf(index, first, open[first] ?? 0), error)
       }
       case messages.PREREAD_DONE:
@@ -217,13 +243,21 @@ export const make = (index: number, thread: DataThread, taken: Int32Array, event
   return {
     bridge: (id, options, done) => {
       const slot = slotOf(id)
-      if (!isOpen(id) || state[slot] !== IDLE) return done(gone())
+      const { prelude, warm } = options
+      const refuse = (error: DialError): void => {
+        if (warm !== undefined) ahead.discard(warm)
+        done(error)
+      }
+      if (!isOpen(id) || state[slot] !== IDLE) return refuse(gone())
       // A bridge takes the bytes that were to be looked at.
       if (prereading.has(slot)) answerPreread(slot, new PrereadError({ reason: "Gone" }))
       const address = fromEndpoint(options.address, interfaceIndex)
-      if (address === undefined) return done(dialError("EINVAL"))
-      const { prelude } = options
-      if (prelude !== undefined && prelude.length > MAX_PRELUDE) return done(dialError("EMSGSIZE"))
+      if (address === undefined) return refuse(dialError("EINVAL"))
+      if (prelude !== undefined && prelude.length > MAX_PRELUDE) return refuse(dialError("EMSGSIZE"))
+      const fd = warm === undefined ? -1 : (ahead.take(warm) ?? -1)
+      if (warm !== undefined && fd < 0) return done(warmGone("GONE"))
+      settleHanded()
+      if (fd >= 0) handed.push(fd)
       const number = (dialNumber[slot] = ((dialNumber[slot] ?? 0) + 1) | 0)
       state[slot] = DIALS
       dials.set(slot, done)
@@ -234,6 +268,7 @@ export const make = (index: number, thread: DataThread, taken: Int32Array, event
       words.set(address, bridge.address)
       words[bridge.keepaliveMs] = options.keepaliveMs
       words[bridge.preludeLength] = prelude?.length ?? 0
+      words[bridge.warmFd] = fd + 1
       floats[bridge.limitsF64 / 2] = options.limits.idleMs
       floats[bridge.limitsF64 / 2 + 1] = options.limits.finMs
       floats[bridge.limitsF64 / 2 + 2] = options.limits.stallMs
@@ -307,6 +342,11 @@ export const make = (index: number, thread: DataThread, taken: Int32Array, event
         if (open[slot] === 0) continue
         endOf(slot, engineLost, view.bytes[slot * 2] ?? 0, view.bytes[slot * 2 + 1] ?? 0, -1, 0)
       }
+      settleHanded()
+      // The last one may be in the ledger, and not counted yet.
+      for (const fd of handed) if (!view.fds.includes(fd + 1)) close(fd)
+      handed = []
+      adopted = 0
       // Of clients that were not told of before the thread died.
       Atomics.sub(taken, places.taken, Atomics.exchange(view.header, header.places, 0))
     },

@@ -1,20 +1,21 @@
 import type { Termination } from "../../src/domain/Termination.ts"
 import type { EpollEvents } from "./EpollEvents.ts"
-import { allocate, connect, errno } from "./libc.ts"
+import * as Ahead from "./Ahead.ts"
+import { close } from "./libc.ts"
 import * as Limits from "./Limits.ts"
 import * as linux from "./linux.ts"
 import * as Listeners from "./Listeners.ts"
 import * as messages from "./messages.ts"
-import { pendingError, setKeepalive, setNoDelay, unread } from "./options.ts"
+import { isEstablished, pendingError, setKeepalive, unread } from "./options.ts"
 import type { Outbox } from "./Outbox.ts"
 import * as Pipes from "./Pipes.ts"
 import * as Prereads from "./Prereads.ts"
 import * as Relay from "./Relay.ts"
 import * as Slots from "./Slots.ts"
-import { BACKEND, CLIENT, DIALLING, FREE, RELAYING, WAITING } from "./Slots.ts"
+import { AHEAD, BACKEND, CLIENT, DIALLING, FREE, RELAYING, WAITING, WARM } from "./Slots.ts"
 import * as SlotWheel from "./SlotWheel.ts"
 import * as Sockets from "./Sockets.ts"
-import { fromSockaddr, SOCKADDR_BYTES, toSockaddr } from "./sockaddr.ts"
+import { fromSockaddr } from "./sockaddr.ts"
 import * as Stash from "./Stash.ts"
 import { header } from "./ThreadMemory.ts"
 
@@ -61,16 +62,17 @@ export const make = (slots: Slots.Slots, epollFd: number, event: EpollEvents, ou
   const wheel = SlotWheel.make(slots.capacity, TICK_MS, performance.now())
   const stash = Stash.make()
   const pipes = Pipes.make(slots.pipeFds)
-  const sockaddr = allocate(SOCKADDR_BYTES)
   const preludes = new Map<number, Uint8Array>()
   let busyAt = 0
 
   const relay = Relay.make(slots, pipes, stash, {
     finished: (slot) => end(slot, false, finWhy[slots.firstFinisher[slot] === BACKEND ? BACKEND : CLIENT], 0),
     broken: (side, why) => broken(side, why),
+    isWarmGone: (side) => isWarmGone(side),
     lookAfter: (slot, ms) => wheel.wakeAt(slot, relay.now + ms)
   })
   const sockets = Sockets.make(slots, epollFd, event, relay.buffer)
+  const ahead = Ahead.make(slots, sockets, outbox, wheel)
   const prereads = Prereads.make(slots, outbox, relay.buffer, (client, why) => broken(client, why))
   const limits = Limits.make(slots, {
     reached: (slot, why) => end(slot, true, pack(why), 0),
@@ -169,8 +171,10 @@ export const make = (slots: Slots.Slots, epollFd: number, event: EpollEvents, ou
     const slot = side >> 1
     const backend = slot * 2 + BACKEND
     if (side === backend && phase[slot] === RELAYING && isReset(why) && isUntouched(slot)) {
+      const warmed = ((flags[backend] ?? 0) & Slots.WARMED) !== 0
       dropBackend(slot)
-      return tell(messages.UNBRIDGED, slot, slots.dial[slot] ?? 0, why, messages.unbridged.words)
+      const error = warmed ? messages.WARM_GONE : why
+      return tell(messages.UNBRIDGED, slot, slots.dial[slot] ?? 0, error, messages.unbridged.words)
     }
     const by = side === backend ? "backend" : "client"
     const at = lost[phase[slot] ?? WAITING] ?? "relay"
@@ -194,7 +198,7 @@ export const make = (slots: Slots.Slots, epollFd: number, event: EpollEvents, ou
     tell(messages.DIAL_FAILED, slot, slots.dial[slot] ?? 0, why, messages.dialFailed.words)
   }
 
-  const dial = (slot: number, source: Int32Array, numbers: Float64Array, at: number): void => {
+  const dial = (slot: number, source: Int32Array, numbers: Float64Array, at: number, handed: number): void => {
     slots.dial[slot] = source[at + messages.bridge.dial] ?? 0
     slots.connectMs[slot] = source[at + messages.bridge.connectMs] ?? 0
     slots.keepaliveMs[slot] = source[at + messages.bridge.keepaliveMs] ?? 0
@@ -211,17 +215,44 @@ export const make = (slots: Slots.Slots, epollFd: number, event: EpollEvents, ou
     flags[backend] = 0
     enter(slot, DIALLING, slots.connectMs[slot] ?? 0)
     phaseSince[slot] = performance.now()
-    const family = (source[at + messages.bridge.address] ?? 0) & 0xffff
-    const refused = sockets.open(backend, family)
-    if (refused !== 0) return failDial(slot, refused)
-    setNoDelay(sockets.fdOf(backend))
-    const length = toSockaddr(source, at + messages.bridge.address, sockaddr.words)
-    if (connect(sockets.fdOf(backend), sockaddr.address, length) < 0) {
-      const why = errno()
-      if (why !== linux.EINPROGRESS && why !== linux.EINTR) return failDial(slot, why)
-    }
+    if (handed >= 0) return adopt(slot, handed)
+    const refused = sockets.dial(backend, source, at + messages.bridge.address)
+    if (refused !== 0) failDial(slot, refused)
+  }
+
+  /** Gives the client a connection that was opened ahead. Nothing is read from one before, so all it says is the client's. */
+  const adopt = (slot: number, fd: number): void => {
+    const backend = slot * 2 + BACKEND
+    // The ledger first: when this thread dies in between, what is in neither is closed by the control side.
+    slots.fds[backend] = fd + 1
+    settleHanded()
+    sockets.count(0, 1)
+    flags[backend] = Slots.WRITABLE | Slots.WARMED
+    if (!isEstablished(fd)) return failDial(slot, messages.WARM_GONE)
     const deaf = sockets.watch(backend)
-    if (deaf !== 0) failDial(slot, deaf)
+    if (deaf !== 0) return failDial(slot, deaf)
+    connected(slot)
+  }
+
+  const settleHanded = (): void => {
+    slots.header[header.adopted] = ((slots.header[header.adopted] ?? 0) + 1) | 0
+  }
+
+  /** Its client is not there any more, or is served otherwise. */
+  const dropHanded = (fd: number): void => {
+    if (fd < 0) return
+    settleHanded()
+    close(fd)
+  }
+
+  /** One that was opened ahead is closed before anything went either way: so was it when it was handed over. */
+  const isWarmGone = (side: number): boolean => {
+    const slot = side >> 1
+    const isBackend = (side & 1) === BACKEND && ((flags[side] ?? 0) & Slots.WARMED) !== 0
+    if (!isBackend || !isUntouched(slot) || ((flags[side ^ 1] ?? 0) & Slots.FINISHED) !== 0) return false
+    dropBackend(slot)
+    tell(messages.UNBRIDGED, slot, slots.dial[slot] ?? 0, messages.WARM_GONE, messages.unbridged.words)
+    return true
   }
 
   /**
@@ -252,7 +283,8 @@ export const make = (slots: Slots.Slots, epollFd: number, event: EpollEvents, ou
     }
     tell(messages.BRIDGED, slot, slots.dial[slot] ?? 0, connectUs, messages.bridged.words)
     if (((flags[client] ?? 0) & Slots.FINISHED) !== 0) slots.finishedAt[slot] = relay.now
-    flags[backend] = (flags[backend] ?? 0) | Slots.YOUNG
+    // One that was opened ahead has it already.
+    if (((flags[backend] ?? 0) & Slots.WARMED) === 0) flags[backend] = (flags[backend] ?? 0) | Slots.YOUNG
     wheel.wakeAt(slot, relay.now + PATIENCE_AFTER_MS)
     limits.check(slot, relay.now)
     if (phase[slot] === RELAYING && relay.pump(client)) relay.pump(backend)
@@ -272,6 +304,7 @@ export const make = (slots: Slots.Slots, epollFd: number, event: EpollEvents, ou
       grow(slot)
       return limits.check(slot, now)
     }
+    if (phase[slot] === AHEAD) return ahead.due(slot, now)
     const dialling = phase[slot] === DIALLING
     const limit = (dialling ? slots.connectMs[slot] : slots.prerouteMs[slot]) ?? 0
     const at = (phaseSince[slot] ?? 0) + limit
@@ -319,6 +352,7 @@ export const make = (slots: Slots.Slots, epollFd: number, event: EpollEvents, ou
     if ((what & (linux.EPOLLOUT | linux.EPOLLHUP | linux.EPOLLERR)) !== 0) flag |= Slots.WRITABLE
     flags[side] = flag
     if (phase[slot] === RELAYING) onRelay(side, what)
+    else if (phase[slot] === AHEAD || phase[slot] === WARM) ahead.hear(slot, what)
     else if ((side & 1) === CLIENT) onWaitingClient(side, what)
     else onDialledBackend(side, what)
   }
@@ -334,15 +368,20 @@ export const make = (slots: Slots.Slots, epollFd: number, event: EpollEvents, ou
         return listeners.resume(first)
       case messages.CLOSE_LISTENER:
         return listeners.close(first)
+      case messages.WARM:
+        return ahead.open(source, at)
+      case messages.DISCARD:
+        return ahead.discard(first)
       default:
     }
-    if (!slots.isCurrent(first, source[at + messages.GENERATION] ?? 0)) return
+    const handed = kind === messages.BRIDGE ? (source[at + messages.bridge.warmFd] ?? 0) - 1 : -1
+    if (!slots.isCurrent(first, source[at + messages.GENERATION] ?? 0)) return dropHanded(handed)
     switch (kind) {
       case messages.BRIDGE:
-        if (phase[first] === WAITING) {
-          if (isGone(first)) return
-          return dial(first, source, numbers, at)
-        }
+        if (phase[first] === WAITING && !isGone(first)) return dial(first, source, numbers, at, handed)
+        dropHanded(handed)
+        // It has ended meanwhile.
+        if (phase[first] === FREE) return
         // Not expected, but whoever asked waits for an answer.
         return tell(messages.DIAL_FAILED, first, source[at + messages.bridge.dial] ?? 0, 0, messages.dialFailed.words)
       case messages.CANCEL:
@@ -383,6 +422,7 @@ export const make = (slots: Slots.Slots, epollFd: number, event: EpollEvents, ou
     isIdle: relay.isIdle,
     beginTurn: relay.beginTurn,
     shut: () => {
+      ahead.shut()
       for (let slot = 0; slot < slots.capacity; slot++) {
         if (phase[slot] !== FREE) end(slot, true, pack({ by: "proxy", phase: "drain", cause: "forced" }), 0)
       }

@@ -22,6 +22,8 @@ import type { Stash } from "./Stash.ts"
 export interface RelayEvents {
   /** Both sides have finished, and everything has been passed on. */
   readonly finished: (slot: number) => void
+  /** A side has finished without a byte; true when that was a backend opened ahead, and it is given up. */
+  readonly isWarmGone: (side: number) => boolean
   /** A side's connection is broken. */
   readonly broken: (side: number, errno: number) => void
   /** Look at the connection's limits soon: a side has finished, or takes nothing. */
@@ -202,6 +204,7 @@ export const make = (slots: Slots, pipes: Pipes, stash: Stash, events: RelayEven
     const hidden = error === 0 && ((flags[side] ?? 0) & FAILED) !== 0 ? pendingError(fdOf(side)) : 0
     const why = error === 0 ? hidden : error
     if (why === 0) {
+      if (events.isWarmGone(side)) return -1
       noteFinish(side)
       return 0
     }

@@ -5,6 +5,9 @@ export const FREE = 0
 export const WAITING = 1
 export const DIALLING = 2
 export const RELAYING = 3
+/** Of a backend without a client: it is dialled ahead, and then open. Its slot has no client's side. */
+export const AHEAD = 4
+export const WARM = 5
 
 /** Of a connection: its side is twice the slot, plus one of these. */
 export const CLIENT = 0
@@ -31,6 +34,8 @@ export const YOUNG = 256
 export const URGENT = 512
 /** Bytes were owed to it when it was last looked at: the kernel has been told how long they may stay so. */
 export const OWED = 1_024
+/** Of a backend: was opened ahead of its client. */
+export const WARMED = 2_048
 
 /**
  * All the thread knows of its connections: numbers in arrays, some 200 bytes for each, nothing on the heap. Arrays are as

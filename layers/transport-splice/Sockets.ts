@@ -1,16 +1,17 @@
 import type { EpollEvents } from "./EpollEvents.ts"
-import { close, epollCtl, errno, recv, socket } from "./libc.ts"
+import { allocate, close, connect, epollCtl, errno, recv, socket } from "./libc.ts"
 import * as linux from "./linux.ts"
-import { resetOnClose } from "./options.ts"
+import { resetOnClose, setNoDelay } from "./options.ts"
 import { FINISHED, READABLE, type Slots } from "./Slots.ts"
+import { SOCKADDR_BYTES, toSockaddr } from "./sockaddr.ts"
 import { header } from "./ThreadMemory.ts"
 
 /** The sockets of connections, from their entry in the ledger to their end. */
 export interface Sockets {
   /** -1 for none. */
   readonly fdOf: (side: number) => number
-  /** A socket for a backend; 0, or why there is none. */
-  readonly open: (side: number, family: number) => number
+  /** Dials, to an address in words of a message; the kernel tells what comes of it. 0, or why it can't be done. */
+  readonly dial: (side: number, words: Int32Array, address: number) => number
   /** Has the kernel tell of all that happens to it; 0, or why it does not. */
   readonly watch: (side: number) => number
   readonly close: (side: number, rst: boolean) => void
@@ -31,6 +32,7 @@ export const make = (
   buffer: { readonly bytes: Uint8Array; readonly address: number }
 ): Sockets => {
   const { fds, flags, generation } = slots
+  const sockaddr = allocate(SOCKADDR_BYTES)
 
   const fdOf = (side: number): number => (fds[side] ?? 0) - 1
 
@@ -46,20 +48,28 @@ export const make = (
     }
   }
 
+  const watch = (side: number): number => {
+    event.set(WATCHED, side, generation[side >> 1] ?? 0)
+    return epollCtl(epollFd, linux.EPOLL_CTL_ADD, fdOf(side), event.memory.address) < 0 ? errno() : 0
+  }
+
   return {
     fdOf,
     count,
-    open: (side, family) => {
+    dial: (side, words, address) => {
       // Straight into the ledger: a thread that is killed right after must not lose it.
-      fds[side] = socket(family, SOCKET_TYPE, 0) + 1
+      fds[side] = socket((words[address] ?? 0) & 0xffff, SOCKET_TYPE, 0) + 1
       if (fds[side] === 0) return errno()
       count(0, 1)
-      return 0
+      setNoDelay(fdOf(side))
+      const length = toSockaddr(words, address, sockaddr.words)
+      if (connect(fdOf(side), sockaddr.address, length) < 0) {
+        const why = errno()
+        if (why !== linux.EINPROGRESS && why !== linux.EINTR) return why
+      }
+      return watch(side)
     },
-    watch: (side) => {
-      event.set(WATCHED, side, generation[side >> 1] ?? 0)
-      return epollCtl(epollFd, linux.EPOLL_CTL_ADD, fdOf(side), event.memory.address) < 0 ? errno() : 0
-    },
+    watch,
     close: (side, rst) => {
       const fd = fdOf(side)
       if (fd < 0) return

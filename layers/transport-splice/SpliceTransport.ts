@@ -12,6 +12,7 @@ import {
 } from "../../src/traffic/Transport.ts"
 import { gone } from "../../src/traffic/errno.ts"
 import { MOST_SLOTS, threadOf } from "./connectionIds.ts"
+import * as ControlAhead from "./ControlAhead.ts"
 import * as ControlListeners from "./ControlListeners.ts"
 import * as ControlSide from "./ControlSide.ts"
 import * as DataThread from "./DataThread.ts"
@@ -24,6 +25,8 @@ export interface SpliceOptions {
   readonly threads: number
   /** Connections at one time, in all threads together; what comes beyond waits in the kernel's backlog. */
   readonly maxConnections: number
+  /** Connections opened ahead at one time. */
+  readonly maxWarm: number
   /** File descriptors of the process. */
   readonly fdLimit: number
 }
@@ -75,7 +78,7 @@ const make = Effect.fnUntraced(function* (options: SpliceOptions) {
     Effect.sync(() => eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
     (fd) => Effect.sync(() => close(fd))
   )
-  const slots = Math.min(MOST_SLOTS, options.maxConnections + SPARE_SLOTS)
+  const slots = Math.min(MOST_SLOTS, options.maxConnections + options.maxWarm + SPARE_SLOTS)
   const pipes = pipesEach(options.fdLimit, options.threads)
   let threadsLost = 0
   let hearing = false
@@ -94,10 +97,11 @@ const make = Effect.fnUntraced(function* (options: SpliceOptions) {
     // It may have nothing to say itself when it has made room.
     if (thread?.outbox.isFull() === true) soon()
   }
+  const ahead = ControlAhead.make(dataThreads, said)
   const listeners = ControlListeners.make(dataThreads, said)
   const threads = dataThreads.map((thread, index) => ({
     thread,
-    control: ControlSide.make(index, thread, places32, {
+    control: ControlSide.make(index, thread, places32, ahead, {
       of: listeners.events,
       began: listeners.began,
       ended: listeners.ended,
@@ -199,6 +203,7 @@ const make = Effect.fnUntraced(function* (options: SpliceOptions) {
         control.lose()
         thread.reap()
         listeners.lose(index)
+        ahead.lose(index)
         resume(Effect.fail(new ThreadLost({ detail })))
       }
       listeners.tellAll(index)
@@ -241,16 +246,22 @@ const make = Effect.fnUntraced(function* (options: SpliceOptions) {
     bridge: (id, bridgeOptions) =>
       Effect.callback((resume) => {
         const side = threadFor(id)?.control
-        if (side === undefined) return resume(Effect.fail(gone()))
+        if (side === undefined) {
+          if (bridgeOptions.warm !== undefined) ahead.discard(bridgeOptions.warm)
+          return resume(Effect.fail(gone()))
+        }
         side.bridge(id, bridgeOptions, (result) =>
           resume(result instanceof DialError ? Effect.fail(result) : Effect.succeed(result))
         )
         return Effect.sync(() => side.cancelBridge(id))
       }),
+    warm: ahead.open,
+    discard: ahead.discard,
     counts: (id, out) => threadFor(id)?.control.counts(id, out) ?? false,
     abort: (id, how, why) => threadFor(id)?.control.abort(id, how, why),
     census: () => ({
       connections: threads.reduce((all, { control }) => all + control.connections(), 0),
+      warm: ahead.size(),
       listeners: listeners.size(),
       fds: 1 + 2 * threads.length + listeners.size() + sum(header.sockets) + 2 * sum(header.pipesOpen),
       threads: threads.length,

@@ -30,7 +30,9 @@ export const header = {
   /** Of {@link places}: raised by the thread, lowered by the control side when it has read of the end. */
   places: 7,
   /** The thread has loaded its code: one that is terminated before takes the process with it. */
-  loaded: 8
+  loaded: 8,
+  /** Descriptors of connections opened ahead that came with a bridge: in the ledger by now, or closed. */
+  adopted: 9
 } as const
 const HEADER_BYTES = 64
 
@@ -49,13 +51,16 @@ export interface ThreadView {
   readonly bytes: Float64Array
   /** By slot. */
   readonly lastByteAt: Float64Array
-  /** By slot and side: its file descriptor plus one, or 0. */
+  /**
+   * By slot and side: its file descriptor plus one, or 0. That of a connection opened ahead is whose who takes it out in one
+   * atomic step: the control side for a client, or the thread, which has it negative while it looks at it.
+   */
   readonly fds: Int32Array
   /** By slot and side: bytes read from it that the other side has not taken yet. */
   readonly held: Int32Array
   /** By slot. */
   readonly generation: Int32Array
-  /** By slot: the last generation of which the control side has heard the end. Written there. */
+  /** By slot: the last generation of which the control side has heard the end, or wants to hear no more. Written there. */
   readonly heard: Int32Array
   /** Read and write ends of the pipes, plus one, or 0. */
   readonly pipeFds: Int32Array

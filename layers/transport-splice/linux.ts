@@ -25,6 +25,7 @@ export const TCP_KEEPIDLE = 4
 export const TCP_KEEPINTVL = 5
 export const TCP_KEEPCNT = 6
 export const TCP_DEFER_ACCEPT = 9
+export const TCP_INFO = 11
 export const TCP_USER_TIMEOUT = 18
 export const TCP_FASTOPEN = 23
 
@@ -33,6 +34,9 @@ export const IPV6_V6ONLY = 26
 
 export const MSG_PEEK = 0x2
 export const MSG_NOSIGNAL = 0x4000
+
+/** State of a connection that neither side has ended, the first byte of `struct tcp_info`. */
+export const TCP_ESTABLISHED = 1
 
 export const SHUT_WR = 1
 
@@ -78,6 +82,7 @@ export const ENOMEM = errno.ENOMEM
 export const EAGAIN = errno.EAGAIN
 export const EINPROGRESS = errno.EINPROGRESS
 export const ETIMEDOUT = errno.ETIMEDOUT
+export const EMSGSIZE = errno.EMSGSIZE
 export const ECONNABORTED = errno.ECONNABORTED
 export const EPROTO = errno.EPROTO
 export const ECONNRESET = errno.ECONNRESET

@@ -42,6 +42,14 @@ export const acceptFailed = { listener: 0, errno: 1, words: 2 } as const
 /** From the thread: it has taken what waited, and does not know the listener any more. */
 export const LISTENER_CLOSED = 8
 
+/** From the thread: a connection was opened ahead; its descriptor is in the ledger from now on. */
+export const WARM_OPEN = 9
+export const warmOpen = { slot: 0, generation: 1, number: 2, connectUs: 3, words: 4 } as const
+
+/** From the thread: the dial of one has failed, or it has ended; the errno is 0 when the backend has closed it. */
+export const WARM_LOST = 10
+export const warmLost = { slot: 0, generation: 1, number: 2, errno: 3, words: 4 } as const
+
 /**
  * What the control side may hear of a little later, with something else: waking it for each costs more than the rest of a
  * short connection.
@@ -65,10 +73,15 @@ export const bridge = {
   address: 4,
   keepaliveMs: 4 + ADDRESS_WORDS,
   preludeLength: 5 + ADDRESS_WORDS,
+  /** Descriptor of a connection opened ahead, plus one: the thread's from now on. Or 0: dial. */
+  warmFd: 6 + ADDRESS_WORDS,
   /** idle, FIN, stall, age */
-  limitsF64: 6 + ADDRESS_WORDS,
-  prelude: 14 + ADDRESS_WORDS
+  limitsF64: 8 + ADDRESS_WORDS,
+  prelude: 16 + ADDRESS_WORDS
 } as const
+
+/** Stands for an errno: the connection that was opened ahead is dead. */
+export const WARM_GONE = -1
 
 /** To the thread: give a dial up. */
 export const CANCEL = 6
@@ -83,6 +96,19 @@ export const preread = { question: 2, max: 3, number: 4, words: 5 } as const
 
 export const CONSUME = 9
 export const consume = { bytes: 2, words: 3 } as const
+
+/** To the thread: open a connection ahead. It is named by a number until it has a client. */
+export const WARM = 10
+export const warm = {
+  number: 0,
+  connectMs: 1,
+  keepaliveMs: 2,
+  address: 3,
+  words: 3 + ADDRESS_WORDS
+} as const
+
+/** To the thread, with the number as its only word: one that was opened ahead is not wanted any more, or taken. */
+export const DISCARD = 11
 
 /** A termination as one word. */
 export const packWhy = ({ by, cause, phase }: Termination): number =>

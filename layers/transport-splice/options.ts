@@ -44,6 +44,14 @@ export const pendingError = (fd: number): number => {
   return value.words[0] ?? 0
 }
 
+/** Neither side has ended the connection, whatever still waits to be read of it. */
+export const isEstablished = (fd: number): boolean => {
+  length.words[0] = 4
+  value.words[0] = 0
+  getsockopt(fd, linux.IPPROTO_TCP, linux.TCP_INFO, value.address, length.address)
+  return value.bytes[0] === linux.TCP_ESTABLISHED
+}
+
 const bytesIn = (fd: number, queue: number): number => {
   value.words[0] = 0
   ioctl(fd, queue, value.address)

@@ -25,7 +25,8 @@ const dialCauses: Readonly<Record<DialError["reason"], Cause>> = {
   NoFds: "limit",
   NoMem: "limit",
   Denied: "unreachable",
-  Gone: "rst"
+  Gone: "rst",
+  WarmGone: "rst"
 }
 
 // The proxy's own want of something: the next candidate would fare no better. Ports and permission depend on the target.

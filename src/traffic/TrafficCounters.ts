@@ -126,7 +126,8 @@ const make = Effect.gen(function* () {
   const rejections = new Map<RejectReason, number>(rejectReasons.map((reason) => [reason, 0]))
   const acceptErrors = new Map<string, number>()
   const routed = new Float64Array(allRoutes.length)
-  const failures = new Map(Object.values(dialReasons).map((reason) => [reason, 0]))
+  const failures = new Map<string, number>()
+  for (const reason of Object.values(dialReasons)) if (reason !== dialReasons.WarmGone) failures.set(reason, 0)
   const flows = new Map<Country | undefined, Map<Region, number>>()
   const live: LiveCounts = { bytesIn: 0, bytesOut: 0, idleMs: 0, waiting: 0 }
 
@@ -160,6 +161,8 @@ const make = Effect.gen(function* () {
     rejected: (reason, count) => void rejections.set(reason, (rejections.get(reason) ?? 0) + count),
     acceptFailed: (code, count) => void acceptErrors.set(code, (acceptErrors.get(code) ?? 0) + count),
     dialFailed: (upstream, { reason, source }) => {
+      // Not a dial: that follows.
+      if (reason === "WarmGone") return
       if (source === "backend") counters.failed(upstream.row)
       const text = dialReasons[reason]
       failures.set(text, (failures.get(text) ?? 0) + 1)

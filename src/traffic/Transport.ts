@@ -13,6 +13,9 @@ import type { Preread } from "./Preread.ts"
 /** Names a connection in its engine: slot and generation. A stale id is never an error: operations on it do nothing. */
 export type ConnectionId = number
 
+/** Names a connection that was opened ahead; a number of its own kind. Stale ids are never an error here either. */
+export type WarmId = number
+
 /** An address as the operating system gives it: text and port. */
 export interface Endpoint {
   readonly address: string
@@ -56,7 +59,8 @@ export interface ListenerEvents {
   readonly onEnd: (batch: ReadonlyArray<Ended>) => void
   /**
    * The backend reset the connection after the dial but before a single byte went either way (C1): the client is untouched
-   * and waits for another `bridge`, under a fresh pre-route deadline.
+   * and waits for another `bridge`, under a fresh pre-route deadline. `WarmGone` when it had been opened ahead: then also when
+   * the backend merely closed it.
    */
   readonly onUnbridged: (id: ConnectionId, error: DialError) => void
   /** The engine could not take connections that were waiting (file descriptors, memory); it goes on by itself. */
@@ -101,9 +105,39 @@ export interface BridgeOptions {
   readonly limits: RelayLimits
   /** Sent to the backend ahead of the client's bytes; at most {@link MAX_PRELUDE} bytes, more is refused; not counted as traffic. */
   readonly prelude?: Uint8Array
+  /**
+   * A connection opened ahead, to be used instead of a dial (H5). When it is dead, unknown or was used before, the error is
+   * `WarmGone`: the client is untouched, and the caller dials. Whatever comes of the call, the id is stale from then on.
+   */
+  readonly warm?: WarmId
 }
 
 export const MAX_PRELUDE = 4_096
+
+export interface WarmOptions {
+  readonly address: Endpoint
+  readonly connectMs: number
+  /** TCP keepalive from the moment it is open; 0 is off. */
+  readonly keepaliveMs: number
+}
+
+/** What becomes of connections opened ahead; plain callbacks, never called inside `warm` itself, never to throw. */
+export interface WarmEvents {
+  /** It is open, and may be bridged from now on. */
+  readonly onWarm: (id: WarmId, connectUs: number) => void
+  /**
+   * It can't be bridged any more, and its id is stale: the dial has failed, with the error of a dial; or it was open and has
+   * ended, `WarmGone`, by the backend (closed, reset, more than {@link MAX_GREETING} bytes said ahead) or by the proxy (its
+   * data-plane thread died). Not told of one that was bridged or discarded.
+   */
+  readonly onWarmLost: (id: WarmId, error: DialError) => void
+}
+
+/**
+ * Most bytes that a backend may send before it has a client (a greeting: SMTP, MySQL, SSH). They are its client's at the
+ * hand-over.
+ */
+export const MAX_GREETING = 16_384
 
 /** The dial succeeded and bytes already flow. */
 export interface Bridged {
@@ -116,7 +150,17 @@ export interface Bridged {
  */
 export class DialError extends Data.TaggedError("DialError")<{
   readonly source: "client" | "backend" | "proxy"
-  readonly reason: "Refused" | "Timeout" | "Unreachable" | "Reset" | "NoPorts" | "NoFds" | "NoMem" | "Denied" | "Gone"
+  readonly reason:
+    | "Refused"
+    | "Timeout"
+    | "Unreachable"
+    | "Reset"
+    | "NoPorts"
+    | "NoFds"
+    | "NoMem"
+    | "Denied"
+    | "Gone"
+    | "WarmGone"
   readonly code: string
 }> {
   override get message(): string {
@@ -155,6 +199,8 @@ export interface LiveCounts {
 
 export interface Census {
   readonly connections: number
+  /** Opened ahead or being opened, without a client. */
+  readonly warm: number
   readonly listeners: number
   /** File descriptors of listeners, clients, backends and whatever else the engine needs. */
   readonly fds: number
@@ -187,6 +233,10 @@ export class Transport extends Context.Service<
     readonly consume: (id: ConnectionId, bytes: number) => void
     /** Dials and relays. Interrupting it gives the dial up and leaves the client as it is. */
     readonly bridge: (id: ConnectionId, options: BridgeOptions) => Effect.Effect<Bridged, DialError>
+    /** Opens a connection ahead of any client. The id is good at once, for {@link discard}. */
+    readonly warm: (options: WarmOptions, events: WarmEvents) => WarmId
+    /** Closes one that was opened ahead, or gives its dial up. */
+    readonly discard: (id: WarmId) => void
     /** False when the id is stale. */
     readonly counts: (id: ConnectionId, out: LiveCounts) => boolean
     /** Ends a connection in any phase; its end event says `by`, `phase`, `cause` as given. Idempotent. */

@@ -10,5 +10,6 @@ export const dialReasons: Readonly<Record<DialError["reason"], string>> = {
   NoFds: "no-fds",
   NoMem: "no-memory",
   Denied: "denied",
-  Gone: "client-gone"
+  Gone: "client-gone",
+  WarmGone: "warm-gone"
 }

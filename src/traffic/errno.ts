@@ -36,6 +36,10 @@ export const dialError = (code: string): DialError => {
 /** The client is no longer there to be served. */
 export const gone = (): DialError => new DialError({ source: "client", reason: "Gone", code: "GONE" })
 
+/** A connection that was opened ahead is not there (any more); the code says why. */
+export const warmGone = (code: string, source: "backend" | "proxy" = "backend"): DialError =>
+  new DialError({ source, reason: "WarmGone", code })
+
 const listenErrors: Readonly<Record<string, readonly [ListenError["reason"], string]>> = {
   EADDRINUSE: ["InUse", "the address is in use by another process"],
   EACCES: ["Denied", "no permission; ports below 1024 need the NET_BIND_SERVICE capability"],

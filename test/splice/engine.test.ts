@@ -14,7 +14,7 @@ import { echo, type Peer, serve } from "../support/tcp.ts"
 import { eventually } from "../support/Watch.ts"
 import * as Rig from "../transport/Rig.ts"
 
-const layer = SpliceTransport.layer({ threads: 1, maxConnections: 1_000, fdLimit: 100_000 }).pipe(
+const layer = SpliceTransport.layer({ threads: 1, maxConnections: 1_000, maxWarm: 100, fdLimit: 100_000 }).pipe(
   Layer.provide(Supervisor.layer)
 )
 
@@ -22,7 +22,9 @@ const PLACES = 100
 const soon = Supervisor.layerWith({ ...defaultRestartPolicy, firstDelayMs: 5, maxDelayMs: 5 }).pipe(
   Layer.provideMerge(Logger.layer([]))
 )
-const small = SpliceTransport.layer({ threads: 1, maxConnections: PLACES, fdLimit: 100_000 }).pipe(Layer.provide(soon))
+const small = SpliceTransport.layer({ threads: 1, maxConnections: PLACES, maxWarm: 0, fdLimit: 100_000 }).pipe(
+  Layer.provide(soon)
+)
 
 const MSG_OOB = 1
 

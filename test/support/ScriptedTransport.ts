@@ -13,7 +13,9 @@ import {
   type ListenOptions,
   type LiveCounts,
   PrereadError,
-  Transport
+  Transport,
+  type WarmId,
+  type WarmOptions
 } from "../../src/traffic/Transport.ts"
 
 type DialReason = DialError["reason"]
@@ -27,7 +29,8 @@ const sources: Readonly<Record<DialReason, DialError["source"]>> = {
   NoFds: "proxy",
   NoMem: "proxy",
   Denied: "proxy",
-  Gone: "client"
+  Gone: "client",
+  WarmGone: "backend"
 }
 
 export const dialError = (reason: DialReason): DialError =>
@@ -48,6 +51,16 @@ export interface Abort {
   readonly id: ConnectionId
   readonly how: "fin" | "rst"
   readonly why: Termination
+}
+
+/** A connection that was opened ahead; the test decides what becomes of it. */
+export interface ScriptedWarm {
+  readonly id: WarmId
+  readonly options: WarmOptions
+  state: "opening" | "open" | "lost" | "discarded" | "bridged"
+  readonly succeed: (connectUs?: number) => void
+  /** The dial fails, or, once it is open, it ends. */
+  readonly fail: (reason: DialReason) => void
 }
 
 export interface ScriptedListener {
@@ -78,6 +91,7 @@ export interface ScriptedTransport {
   readonly listeners: ReadonlyArray<ScriptedListener>
   readonly dials: ReadonlyArray<Dial>
   readonly aborts: ReadonlyArray<Abort>
+  readonly warms: ReadonlyArray<ScriptedWarm>
   /** The last call of `bridge`. */
   readonly dial: () => Dial
   /** A client connects. */
@@ -91,7 +105,7 @@ export interface ScriptedTransport {
   /** The connection ends by itself. */
   readonly end: (id: ConnectionId, how?: Partial<Ended>) => void
   /** The backend resets before a byte went either way. */
-  readonly unbridge: (id: ConnectionId) => void
+  readonly unbridge: (id: ConnectionId, reason?: DialReason) => void
   /** What `counts` says of it. */
   readonly set: (id: ConnectionId, counts: Partial<LiveCounts>) => void
 }
@@ -100,6 +114,7 @@ export const make = (now: () => number): ScriptedTransport => {
   const listeners: Array<ScriptedListener> = []
   const dials: Array<Dial> = []
   const aborts: Array<Abort> = []
+  const warms: Array<ScriptedWarm> = []
   const open = new Map<ConnectionId, Open>()
   let nextId = 1
 
@@ -145,7 +160,12 @@ export const make = (now: () => number): ScriptedTransport => {
   const bridge = (id: ConnectionId, options: BridgeOptions): Effect.Effect<Bridged, DialError> =>
     Effect.callback((resume) => {
       const connection = open.get(id)
+      const warm = warms[(options.warm ?? 0) - 1]
+      const isOpen = warm?.state === "open"
+      // Whatever comes of it, nobody can have it again.
+      if (isOpen) warm.state = "bridged"
       if (connection === undefined || connection.ending) return resume(Effect.fail(dialError("Gone")))
+      if (options.warm !== undefined && !isOpen) return resume(Effect.fail(dialError("WarmGone")))
       connection.dial = resume
       const finish = (result: Effect.Effect<Bridged, DialError>): void => {
         connection.dial = undefined
@@ -199,8 +219,33 @@ export const make = (now: () => number): ScriptedTransport => {
       const connection = open.get(id)
       if (connection !== undefined) connection.said = connection.said.slice(bytes)
     },
+    warm: (options, events) => {
+      const id = warms.length + 1
+      const warm: ScriptedWarm = {
+        id,
+        options,
+        state: "opening",
+        succeed: (connectUs = 1_500) => {
+          if (warm.state !== "opening") return
+          warm.state = "open"
+          events.onWarm(id, connectUs)
+        },
+        fail: (reason) => {
+          if (warm.state !== "opening" && warm.state !== "open") return
+          warm.state = "lost"
+          events.onWarmLost(id, dialError(reason))
+        }
+      }
+      warms.push(warm)
+      return id
+    },
+    discard: (id) => {
+      const warm = warms[id - 1]
+      if (warm?.state === "opening" || warm?.state === "open") warm.state = "discarded"
+    },
     census: () => ({
       connections: open.size,
+      warm: warms.filter(({ state }) => state === "opening" || state === "open").length,
       listeners: listeners.length,
       fds: 0,
       threads: 0,
@@ -216,6 +261,7 @@ export const make = (now: () => number): ScriptedTransport => {
     listeners,
     dials,
     aborts,
+    warms,
     dial: () => {
       const last = dials.at(-1)
       if (last === undefined) throw new Error("nothing was dialled")
@@ -253,7 +299,7 @@ export const make = (now: () => number): ScriptedTransport => {
     },
     left: (id) => open.get(id)?.said,
     end,
-    unbridge: (id) => open.get(id)?.events.onUnbridged(id, dialError("Reset")),
+    unbridge: (id, reason = "Reset") => open.get(id)?.events.onUnbridged(id, dialError(reason)),
     set: (id, counts) => void Object.assign(open.get(id) ?? {}, counts)
   }
 }

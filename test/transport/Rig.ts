@@ -15,7 +15,8 @@ import {
   type Listener,
   type LiveCounts,
   type RelayLimits,
-  Transport
+  Transport,
+  type WarmId
 } from "../../src/traffic/Transport.ts"
 import { socketAt } from "../support/kernelSockets.ts"
 import { type ConnectOptions, connect, type Peer } from "../support/tcp.ts"
@@ -32,6 +33,7 @@ export interface BridgeLimits extends Partial<RelayLimits> {
   readonly connectMs?: number
   readonly keepaliveMs?: number
   readonly prelude?: Uint8Array
+  readonly warm?: WarmId
 }
 
 export interface ClientOptions extends ConnectOptions {
@@ -192,7 +194,8 @@ export const make = (options: RigOptions = {}): Effect.Effect<Rig, ListenError, 
             stallMs: limits.stallMs ?? 0,
             maxAgeMs: limits.maxAgeMs ?? 0
           },
-          ...(limits.prelude === undefined ? {} : { prelude: limits.prelude })
+          ...(limits.prelude === undefined ? {} : { prelude: limits.prelude }),
+          ...(limits.warm === undefined ? {} : { warm: limits.warm })
         }),
       end: (id) => watch.until(`end of connection ${id}`, () => ends.find((ended) => ended.id === id)),
       counts: countsOf,

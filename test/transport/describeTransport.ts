@@ -22,6 +22,7 @@ import * as scopes from "./cases/scopes.ts"
 import * as scripts from "./cases/scripts.ts"
 import * as stalls from "./cases/stalls.ts"
 import * as threads from "./cases/threads.ts"
+import * as warm from "./cases/warm.ts"
 import { type Engine, EngineUnderTest } from "./Engine.ts"
 
 const groups: ReadonlyArray<readonly [group: string, cases: ReadonlyArray<Case>, how?: "concurrent"]> = [
@@ -34,6 +35,7 @@ const groups: ReadonlyArray<readonly [group: string, cases: ReadonlyArray<Case>,
   ["looks at first bytes", preread.cases],
   ["dials", dialling.cases],
   ["sends a prelude", prelude.cases],
+  ["opens connections ahead", warm.cases],
   // They mostly wait.
   ["keeps deadlines", deadlines.cases, "concurrent"],
   ["aborts", aborts.cases],

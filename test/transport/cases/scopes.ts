@@ -10,6 +10,7 @@ import { isReset } from "../../support/isReset.ts"
 import { plenty } from "../../support/plenty.ts"
 import { echo, serve } from "../../support/tcp.ts"
 import { eventually } from "../../support/Watch.ts"
+import * as Ahead from "../ahead.ts"
 import type { Case } from "../Case.ts"
 import { EngineUnderTest } from "../Engine.ts"
 import { kill } from "../loss.ts"
@@ -38,6 +39,22 @@ const leavesNoFds = <R>(happens: Effect.Effect<unknown, unknown, R>) =>
   })
 
 export const cases: ReadonlyArray<Case> = [
+  {
+    name: "and closes what was opened ahead",
+    skip,
+    run: leavesNoFds(
+      Effect.gen(function* () {
+        const { close, rig } = yield* ownRig
+        const ahead = Ahead.make(rig.transport)
+        const server = yield* serve()
+        const hole = yield* blackHole()
+        for (let index = 0; index < 5; index++) yield* ahead.open(server.endpoint)
+        ahead.begin(hole)
+        yield* close
+        for (const peer of server.peers) yield* peer.awaitFin
+      })
+    )
+  },
   {
     name: "and cuts what still runs in any phase; nothing is left",
     skip,

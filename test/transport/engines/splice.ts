@@ -12,7 +12,7 @@ const supervisor = Supervisor.layerWith({ ...defaultRestartPolicy, firstDelayMs:
 )
 
 const layer = (options: { readonly threads: number; readonly maxConnections: number }) =>
-  SpliceTransport.layer({ ...options, fdLimit: 100_000 }).pipe(Layer.provide(supervisor), Layer.fresh)
+  SpliceTransport.layer({ ...options, maxWarm: 1_000, fdLimit: 100_000 }).pipe(Layer.provide(supervisor), Layer.fresh)
 
 /** The thread is at work and has all the descriptors it needs: cases count them. */
 const warmedUp = layer({ threads: 1, maxConnections: 20_000 }).pipe(

@@ -54,15 +54,19 @@ export const make = (slots: Slots, sockets: Sockets, outbox: Outbox, wheel: Slot
     free(slot)
   }
 
-  /** Looks at one that nobody has taken and nobody can take meanwhile. */
+  /**
+   * Gives one up that has ended or says too much. Asking how much it says changes nothing, so it does not matter if it is a
+   * client's by now; for all else it is taken out of the control side's reach first.
+   */
   const look = (slot: number, what: number): void => {
     const side = slot * 2 + BACKEND
     const entry = Atomics.load(fds, side)
-    if (entry <= 0 || Atomics.compareExchange(fds, side, entry, -entry) !== entry) return
     const fd = entry - 1
-    const isError = (what & (linux.EPOLLERR | linux.EPOLLHUP)) !== 0
-    const errno = isError ? pendingError(fd) : unread(fd) > MAX_GREETING ? linux.EMSGSIZE : 0
-    if (errno === 0 && (what & ENDED) === 0) return void Atomics.store(fds, side, entry)
+    const isTooMuch = fd >= 0 && unread(fd) > MAX_GREETING
+    if (entry <= 0 || (!isTooMuch && (what & ENDED) === 0)) return
+    if (Atomics.compareExchange(fds, side, entry, -entry) !== entry) return
+    const isBroken = (what & (linux.EPOLLERR | linux.EPOLLHUP)) !== 0
+    const errno = isBroken ? pendingError(fd) : isTooMuch ? linux.EMSGSIZE : 0
     fds[side] = 0
     close(fd)
     sockets.count(0, -1)

@@ -77,7 +77,7 @@ export const make = (threads: ReadonlyArray<DataThread>, said: (index: number) =
       if (entry === undefined || view === undefined) return undefined
       const side = entry.slot * 2 + BACKEND
       const inLedger = entry.slot < 0 ? 0 : Atomics.load(view.fds, side)
-      // Its thread may be looking at it right now, or have found it dead. Else it is taken in this one step.
+      // Its thread may be giving it up right now. Else it is taken in this one step.
       const isTaken = inLedger > 0 && Atomics.compareExchange(view.fds, side, inLedger, 0) === inLedger
       if (isTaken) epollCtl((view.header[header.epollFd] ?? 0) - 1, EPOLL_CTL_DEL, inLedger - 1, 0)
       forget(id, entry)

@@ -98,7 +98,7 @@ export const make = (
     kill: () => void worker?.terminate(),
     reap: () => {
       for (let side = 0; side < view.fds.length; side++) {
-        // Negative while the thread was looking at it.
+        // Negative while the thread was giving it up.
         const fd = Math.abs(view.fds[side] ?? 0) - 1
         if (fd < 0) continue
         // Cut in the middle: it must not look like an end.

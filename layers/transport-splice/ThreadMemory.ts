@@ -53,7 +53,7 @@ export interface ThreadView {
   readonly lastByteAt: Float64Array
   /**
    * By slot and side: its file descriptor plus one, or 0. That of a connection opened ahead is whose who takes it out in one
-   * atomic step: the control side for a client, or the thread, which has it negative while it looks at it.
+   * atomic step: the control side for a client, or the thread, which has it negative while it gives it up.
    */
   readonly fds: Int32Array
   /** By slot and side: bytes read from it that the other side has not taken yet. */

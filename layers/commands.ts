@@ -21,6 +21,7 @@ import { effectiveLines } from "../src/config/describe.ts"
 import { type ConfigValues, variables } from "../src/config/variables.ts"
 import { Conditions } from "../src/observe/Conditions.ts"
 import { TableSnapshotStore } from "../src/routing/TableSnapshotStore.ts"
+import { TopologyError } from "../src/wireguard/TopologyError.ts"
 import { addressPolicies } from "./addresses.ts"
 import { check } from "./cli/Check.ts"
 import * as EdgeApi from "./cli/EdgeApi.ts"
@@ -30,6 +31,8 @@ import { Host } from "./host/Host.ts"
 import * as MaxMindGeo from "./maxmind/MaxMindGeo.ts"
 import { EXIT_CONFIG, serve } from "./serve.ts"
 import { chooseDatabase, probeDatabase } from "./sources.ts"
+import * as Curve25519 from "./wireguard/Curve25519.ts"
+import * as NodeMeshFiles from "./wireguard/NodeMeshFiles.ts"
 
 /** The command failed. */
 const EXIT_FAILED = 1
@@ -85,7 +88,8 @@ const geo = (config: ConfigValues) =>
 
 const exitCodeOf = (error: unknown): number => {
   if (CliError.isCliError(error)) return EXIT_USAGE
-  return error instanceof ConfigError || error instanceof CheckFailed ? EXIT_CONFIG : EXIT_FAILED
+  const isConfig = [ConfigError, CheckFailed, TopologyError].some((kind) => error instanceof kind)
+  return isConfig ? EXIT_CONFIG : EXIT_FAILED
 }
 
 /** Everything but serving: parses the command line and runs the command. */
@@ -103,7 +107,7 @@ export const runCommand = (): void => {
     Effect.tapError((error) =>
       CliError.isCliError(error) ? Effect.void : Console.error(printableLines(error.message))
     ),
-    Effect.provide([NodeServices.layer, EdgeApi.layer, store, Logger.layer([])]),
+    Effect.provide([NodeServices.layer, EdgeApi.layer, store, Curve25519.layer, NodeMeshFiles.layer, Logger.layer([])]),
     NodeRuntime.runMain({
       disableErrorReporting: true,
       teardown: (exit, onExit) => {

@@ -4,6 +4,7 @@ import * as Flag from "effect/cli/Flag"
 import { backendsCommand } from "./backendsCommand.ts"
 import * as flags from "./flags.ts"
 import { connectionsCommand, explainCommand, healthCommand, tableCommand } from "./operationCommands.ts"
+import { wireguardCommand } from "./wireguardCommand.ts"
 
 /** What the commands do that are not questions to a running process or to the store; supplied by who knows the technologies. */
 export interface Handlers<E, R> {
@@ -38,6 +39,7 @@ export const make = <E, R>(handlers: Handlers<E, R>) =>
       tableCommand,
       explainCommand,
       connectionsCommand,
+      wireguardCommand,
       Command.make(
         "demo",
         {

@@ -5,6 +5,8 @@ import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import * as Command from "effect/cli/Command"
 import * as TestConsole from "effect/testing/TestConsole"
+import * as Curve25519 from "../../layers/wireguard/Curve25519.ts"
+import * as NodeMeshFiles from "../../layers/wireguard/NodeMeshFiles.ts"
 import { BackendStore, type StoreChange, StoreError } from "../../src/backends/BackendStore.ts"
 import * as Cli from "../../src/cli/Cli.ts"
 import * as ConfiguredStore from "../../src/cli/ConfiguredStore.ts"
@@ -84,6 +86,8 @@ export const run = Effect.fnUntraced(function* (line: ReadonlyArray<string>, { e
   )
   const world = Layer.mergeAll(
     NodeServices.layer,
+    Curve25519.layer,
+    NodeMeshFiles.layer,
     // Else the runs of one test would share it.
     Layer.fresh(TestConsole.layer),
     Layer.succeed(ConfiguredStore.ConfiguredStore, {

@@ -14,6 +14,10 @@ export interface Plan {
   readonly blockOf: (region: number) => IpNetwork.IpNetwork | undefined
 }
 
+/** Whether an address of either family lies in a network of either. */
+export const isIn = (network: IpNetwork.IpNetwork, ip: NetAddress.IpAddress): boolean =>
+  NetAddress.width(ip) === NetAddress.width(network.address) && IpNetwork.contains(network, ip)
+
 const REGION_V4 = 24
 const REGION_V6 = 64
 /** Bits of the region's part. */

@@ -1,7 +1,7 @@
 import * as Result from "effect/Result"
 import * as IpNetwork from "effect/net/IpNetwork"
 import * as NetAddress from "effect/net/NetAddress"
-import type { Plan } from "./addressPlan.ts"
+import { isIn, type Plan } from "./addressPlan.ts"
 import type { MeshHost, Peer } from "./Mesh.ts"
 import type { Wiring } from "./shapes.ts"
 
@@ -27,9 +27,6 @@ const blocksOf = (
     return [{ network, members: new Set(members) }]
   })
 
-const isIn = (network: IpNetwork.IpNetwork, ip: NetAddress.IpAddress): boolean =>
-  NetAddress.familyOf(network.address) === NetAddress.familyOf(ip) && IpNetwork.contains(network, ip)
-
 /**
  * The peers of every host with what is reached through each. Where a peer leads to all others, that is the whole overlay; where
  * it leads to all hosts of a region, the region's block: a host that is added there changes its own file and its hub's only.
@@ -41,25 +38,24 @@ export const peersOf = (
   regionNumbers: ReadonlyArray<number>,
   { next }: Wiring
 ): ReadonlyMap<MeshHost, ReadonlyArray<Peer>> => {
-  const blocks = plans.map((plan) => ({ plan, blocks: blocksOf(hosts, plan, regionNumbers) }))
+  const blocks = plans.map((plan) => blocksOf(hosts, plan, regionNumbers))
+  const singles = new Map(hosts.map((host) => [host, host.addresses.map(single)]))
 
   const allowed = (own: MeshHost, peer: MeshHost, reached: ReadonlySet<MeshHost>): Peer["allowed"] => {
     const routes = Array.from(reached, ({ routes }) => routes).flat()
-    if (reached.size === 1) return [...peer.addresses.map(single), ...routes]
+    if (reached.size === 1) return [...(singles.get(peer) ?? []), ...routes]
     if (reached.size === hosts.length - 1) {
       return [...plans.map(({ network }) => network), ...routes]
     }
-    const networks = blocks.flatMap(({ blocks, plan }) => {
+    const networks = blocks.flatMap((blocks, family) => {
       const whole = blocks.filter(
         ({ members }) =>
           !members.has(own) &&
           Array.from(members).some((member) => member !== peer) &&
           Array.from(members).every((member) => reached.has(member))
       )
-      const rest = Array.from(reached, ({ addresses }) => addresses)
-        .flat()
-        .filter((ip) => isIn(plan.network, ip) && !whole.some(({ network }) => isIn(network, ip)))
-      return [...rest.map(single), ...whole.map(({ network }) => network)]
+      const rest = Array.from(reached).filter((host) => !whole.some(({ members }) => members.has(host)))
+      return [...rest.flatMap((host) => singles.get(host)?.[family] ?? []), ...whole.map(({ network }) => network)]
     })
     return [...networks, ...routes]
   }

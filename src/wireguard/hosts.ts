@@ -2,7 +2,7 @@ import * as Result from "effect/Result"
 import * as Host from "effect/net/Host"
 import * as IpNetwork from "effect/net/IpNetwork"
 import * as NetAddress from "effect/net/NetAddress"
-import type { Plan } from "./addressPlan.ts"
+import { isIn, type Plan } from "./addressPlan.ts"
 import type { KeyOrigin, MeshHost } from "./Mesh.ts"
 import { type HostEntry, hostPath, type Settings, usualRegionNumbers } from "./Topology.ts"
 import type { TopologyProblem } from "./TopologyError.ts"
@@ -18,7 +18,7 @@ const familyOf = (ip: NetAddress.IpAddress): 4 | 6 => (NetAddress.isIpv4Address(
 
 /** Neither the network's own address nor its broadcast. */
 const isUsable = ({ network }: Plan, ip: NetAddress.IpAddress): boolean =>
-  IpNetwork.contains(network, ip) &&
+  isIn(network, ip) &&
   NetAddress.formatIp(ip) !== NetAddress.formatIp(IpNetwork.firstAddress(network)) &&
   NetAddress.formatIp(ip) !== NetAddress.formatIp(IpNetwork.lastAddress(network))
 
@@ -100,7 +100,7 @@ export const resolveHosts = (
       wrong("endpoint", "expected name:port, IPv4:port or [IPv6]:port of one host")
     }
     const inside = endpoint !== undefined && typeof endpoint.host !== "string" ? endpoint.host : undefined
-    if (inside !== undefined && plans.some(({ network }) => IpNetwork.contains(network, inside))) {
+    if (inside !== undefined && plans.some(({ network }) => isIn(network, inside))) {
       wrong("endpoint", "it lies in the overlay, which is reached through it")
     }
 

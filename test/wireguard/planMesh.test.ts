@@ -317,4 +317,23 @@ describe("what is wrong in a topology", () => {
       ["pop[0].endpoint (b)", "backend[0].keepalive (c)", "backend[1].name (c)", "pop[0].endpoint (b)"]
     )
   })
+
+  it.prop("never throws, whatever stands where", [anyTopology, between(0, 7), between(0, 16)], ([raw, which, key]) => {
+    const junk = [null, -1, 1e99, "", "x\n[Interface]", [], { a: 1 }, "10.50.0.0/16"][which]
+    const keys = Object.keys({
+      ...raw.pop[0],
+      number: 0,
+      address: 0,
+      address6: 0,
+      endpoint: 0,
+      nat: 0,
+      routes: 0,
+      via: 0
+    })
+    const name = keys[key % keys.length] ?? "name"
+    const [first, ...others] = raw.pop
+    problems({ ...raw, pop: [{ ...first, [name]: junk }, ...others] })
+    problems({ ...raw, [["ipv4", "ipv6", "regions", "pop", "backend", "topology", "mtu"][key % 7] ?? ""]: junk })
+    problems(junk)
+  })
 })

@@ -25,6 +25,7 @@ import * as CloseOnDown from "../src/traffic/CloseOnDown.ts"
 import { Shutdown } from "../src/traffic/Shutdown.ts"
 import { Traffic } from "../src/traffic/Traffic.ts"
 import { TrafficCounters } from "../src/traffic/TrafficCounters.ts"
+import { Parent } from "./handover/Parent.ts"
 import { Host } from "./host/Host.ts"
 import { memory } from "./host/memory.ts"
 import { connectionsOf } from "./http/limits.ts"
@@ -37,16 +38,35 @@ import { applyChanges, choiceOptions, circuitOptions, clientRules, liveConfig } 
 import { chooseDatabase } from "./sources.ts"
 import { chooseTransport } from "./transport.ts"
 
+/** Tells whoever started the process that it listens, and that it serves. */
+const tellOfBeginning = (begun: Effect.Effect<void>) =>
+  Layer.effectDiscard(
+    Effect.gen(function* () {
+      const { listening, serving } = yield* Parent
+      const { firstTable } = yield* RoutingTable
+      yield* begun.pipe(
+        Effect.andThen(Effect.sync(listening)),
+        Effect.andThen(firstTable),
+        Effect.andThen(Effect.sync(serving)),
+        Effect.forkScoped
+      )
+    })
+  )
+
 /** Begins in a fiber of its own, which the layer's scope owns; when it can't begin, neither can the process. */
 const besideTheTraffic = <E extends Error, R>(
-  layer: Layer.Layer<never, E, R>
+  layer: Layer.Layer<never, E, R>,
+  begun: Deferred.Deferred<void>
 ): Layer.Layer<never, never, R | Shutdown> =>
   Layer.effectDiscard(
     Effect.gen(function* () {
       const { failed } = yield* Shutdown
       const scope = yield* Effect.scope
       yield* Layer.buildWithScope(layer, scope).pipe(
-        Effect.catch((error) => Deferred.fail(failed, error)),
+        Effect.matchEffect({
+          onFailure: (error) => Deferred.fail(failed, error),
+          onSuccess: () => Deferred.succeed(begun, undefined)
+        }),
         Effect.forkScoped
       )
     })
@@ -174,6 +194,7 @@ const Edge = Layer.unwrap(
           )
         : Layer.empty
 
+    const apiBegun = yield* Deferred.make<void>()
     // Loaded while the listeners serve already. It ends after the traffic: during the drain it says so.
     const api = config.apiEnabled
       ? besideTheTraffic(
@@ -182,11 +203,15 @@ const Edge = Layer.unwrap(
               Effect.promise(() => import("./api.ts")),
               ({ ApiEndpoint }) => ApiEndpoint
             )
-          )
+          ),
+          apiBegun
         )
       : Layer.empty
 
-    return traffic.pipe(
+    const begun = config.apiEnabled ? Deferred.await(apiBegun) : Effect.void
+
+    return tellOfBeginning(begun).pipe(
+      Layer.provideMerge(traffic),
       Layer.provide([metrics, api]),
       Layer.provide([TrafficCounters.layer, overload]),
       Layer.provide(Layer.provideMerge(applyChanges, watching)),

@@ -1,3 +1,4 @@
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import manifest from "../package.json" with { type: "json" }
@@ -10,6 +11,7 @@ import { Metrics } from "../src/observe/Metrics.ts"
 import { Telemetry } from "../src/observe/Telemetry.ts"
 import { telemetryMetrics } from "../src/observe/telemetryMetrics.ts"
 import { routingMetrics } from "../src/routing/routingMetrics.ts"
+import { Shutdown } from "../src/traffic/Shutdown.ts"
 import { trafficMetrics } from "../src/traffic/trafficMetrics.ts"
 import { transportMetrics } from "../src/traffic/transportMetrics.ts"
 import { Host } from "./host/Host.ts"
@@ -41,11 +43,15 @@ const collectors = Effect.gen(function* () {
 
 /** Where all of it can be read. A file of its own, which only who wants metrics loads. */
 export const MetricsEndpoint = Layer.unwrap(
-  Effect.map(EdgeConfig, (config) =>
-    PrometheusEndpoint.layer({ address: config.metricsListenAddr, path: config.metricsPath }).pipe(
-      Layer.provide(Metrics.layer(collectors))
-    )
-  )
+  Effect.gen(function* () {
+    const config = yield* EdgeConfig
+    const { handedOver } = yield* Shutdown
+    return PrometheusEndpoint.layer({
+      address: config.metricsListenAddr,
+      until: Deferred.await(handedOver),
+      path: config.metricsPath
+    }).pipe(Layer.provide(Metrics.layer(collectors)))
+  })
 )
 
 /** As a periodic reader of OpenTelemetry has it. */

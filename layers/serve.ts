@@ -7,8 +7,14 @@ import * as Result from "effect/Result"
 import { setFlagsFromString } from "node:v8"
 import { EdgeConfig } from "../src/config/EdgeConfig.ts"
 import type { Loaded } from "../src/config/load.ts"
+import { PassedSockets } from "../src/traffic/PassedSockets.ts"
 import * as Shutdown from "../src/traffic/Shutdown.ts"
+import { formatEndpoint } from "../src/traffic/Transport.ts"
 import { loadEnvironment } from "./config/environment.ts"
+import { handOverOnSignal } from "./handover/Handover.ts"
+import { type Inheritance, inheritance } from "./handover/Inheritance.ts"
+import { notifyReady } from "./handover/notify.ts"
+import { Parent } from "./handover/Parent.ts"
 import { Host } from "./host/Host.ts"
 import * as Logs from "./log/Logs.ts"
 import { Main } from "./Main.ts"
@@ -49,9 +55,12 @@ export const serve = (): void => {
   })
   // Rotating the logs must not end a process whose logs are not open yet.
   process.on("SIGHUP", () => undefined)
+  // Nor may asking for a successor.
+  process.on("SIGUSR2", () => undefined)
 
+  const parent = inheritance(process.env)
   keepYoungGenerationSmall()
-  Effect.runFork(program(loaded.success, shutdown)).addObserver((exit) =>
+  Effect.runFork(program(loaded.success, shutdown, parent)).addObserver((exit) =>
     process.exit(Exit.isSuccess(exit) ? exit.value : EXIT_FAILED)
   )
 }
@@ -76,10 +85,30 @@ const telemetry = (config: Loaded["config"]): Layer.Layer<never> => {
 }
 
 /** Serves until the shutdown is asked for; gives the exit code. The log is the outermost layer, so the last word is its. */
-const program = ({ config, warnings }: Loaded, shutdown: Shutdown.Shutdown["Service"]) =>
+const program = (
+  { config, warnings }: Loaded,
+  shutdown: Shutdown.Shutdown["Service"],
+  { serving, sockets }: Inheritance
+) =>
   Effect.gen(function* () {
     for (const warning of warnings) yield* Effect.logWarning(warning)
-    const environment = Layer.mergeAll(Layer.succeed(Shutdown.Shutdown, shutdown), EdgeConfig.layer(config), Host.layer)
+    yield* handOverOnSignal(shutdown)
+    const log = Effect.runForkWith(yield* Effect.context())
+    const parent = Layer.succeed(Parent, {
+      listening: () => {
+        const rest = sockets.closeRest().map(formatEndpoint)
+        if (rest.length > 0) log(Effect.logWarning("sockets were passed that no listener is configured for", { rest }))
+        void notifyReady((detail) => log(Effect.logWarning("the service manager could not be told", { detail })))
+      },
+      serving
+    })
+    const environment = Layer.mergeAll(
+      Layer.succeed(Shutdown.Shutdown, shutdown),
+      Layer.succeed(PassedSockets, sockets),
+      EdgeConfig.layer(config),
+      Host.layer,
+      parent
+    )
     // Losing the race interrupts the proxy, and the race waits until that has ended: drained, closed, flushed.
     const exit = yield* Layer.launch(Main).pipe(
       Effect.provide(environment),
@@ -95,6 +124,7 @@ const program = ({ config, warnings }: Loaded, shutdown: Shutdown.Shutdown["Serv
     yield* Effect.logInfo(forced > 0 ? "forced" : "drained", { drained, forced })
     return 0
   }).pipe(
+    Effect.scoped,
     Effect.provide(
       Layer.provideMerge(telemetry(config), Logs.diagnostics({ level: config.logLevel, format: config.logFormat }))
     )

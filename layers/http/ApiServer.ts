@@ -20,7 +20,7 @@ import type { RoutingTable } from "../../src/routing/RoutingTable.ts"
 import type { Upstreams } from "../../src/routing/Upstreams.ts"
 import type { Admission } from "../../src/traffic/Admission.ts"
 import type { Connections } from "../../src/traffic/Connections.ts"
-import type { Shutdown } from "../../src/traffic/Shutdown.ts"
+import { Shutdown } from "../../src/traffic/Shutdown.ts"
 import type { TrafficCounters } from "../../src/traffic/TrafficCounters.ts"
 import { type Endpoint, formatEndpoint, type ListenError, type Transport } from "../../src/traffic/Transport.ts"
 import * as HttpListener from "./HttpListener.ts"
@@ -51,11 +51,15 @@ const make = Effect.fnUntraced(
   function* (options: ApiOptions) {
     // Ended after the listener: a request that is being answered has its second.
     const fibers = yield* Scope.fork(yield* Effect.scope, "parallel")
+    const { handedOver } = yield* Shutdown
     const closing = yield* Deferred.make<void>()
-    const api = yield* app.make({ ...options, closing: Deferred.await(closing) })
+    // Whoever looks on comes back, to the process that has taken over.
+    const ends = Effect.raceFirst(Deferred.await(closing), Deferred.await(handedOver))
+    const api = yield* app.make({ ...options, closing: ends })
     const handler = yield* NodeHttpServer.makeHandler(api, { scope: fibers })
     const address = yield* HttpListener.listen({
       address: options.address,
+      until: Deferred.await(handedOver),
       limits: { ...defaultLimits, ...options.limits },
       probes: [HEALTH_PATH, READY_PATH],
       streams: [LIVE_PATH],

@@ -4,6 +4,7 @@ import * as http from "node:http"
 import type { Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import { codeOf, listenError } from "../../src/traffic/errno.ts"
+import { PassedSockets } from "../../src/traffic/PassedSockets.ts"
 import type { Endpoint, ListenError } from "../../src/traffic/Transport.ts"
 import * as Doorkeeper from "./Doorkeeper.ts"
 import type { ServerLimits } from "./limits.ts"
@@ -15,6 +16,8 @@ export interface ListenerOptions {
   readonly probes: ReadonlyArray<string>
   /** Paths of answers without an end: they may go on for as long as their reader takes something in `answerMs`. */
   readonly streams: ReadonlyArray<string>
+  /** When it completes nobody is let in any more; who is there is served on. */
+  readonly until?: Effect.Effect<unknown>
   readonly handler: (request: http.IncomingMessage, response: http.ServerResponse) => void
 }
 
@@ -79,8 +82,10 @@ export const listen = Effect.fnUntraced(function* ({
   handler,
   limits,
   probes,
-  streams
+  streams,
+  until = Effect.never
 }: ListenerOptions): Effect.fn.Return<Endpoint, ListenError, Scope.Scope> {
+  const passed = yield* PassedSockets
   const server = makeServer(limits)
   const doorkeeper = Doorkeeper.make(limits)
   const guests = new Map<Duplex, Doorkeeper.Guest>()
@@ -157,11 +162,15 @@ export const listen = Effect.fnUntraced(function* ({
     const deadline = setTimeout(() => {
       for (const socket of guests.keys()) socket.destroy()
     }, CLOSE_MS)
-    // It lets go of those that wait, and of those that are not through with their request.
-    server.close(() => {
+    const closed = (): void => {
       clearTimeout(deadline)
       resume(Effect.void)
-    })
+    }
+    // It lets go of those that wait, and of those that are not through with their request.
+    if (server.listening) return void server.close(closed)
+    server.closeIdleConnections()
+    if (guests.size === 0) closed()
+    else server.once("close", closed)
   })
 
   const open = Effect.callback<Endpoint, ListenError>((resume) => {
@@ -170,7 +179,8 @@ export const listen = Effect.fnUntraced(function* ({
       resume(Effect.fail(listenError(address, codeOf(error))))
     }
     server.once("error", onError)
-    server.listen({ host: address.address, port: address.port }, () => {
+    const fd = passed.take(address)
+    server.listen(fd === undefined ? { host: address.address, port: address.port } : { fd }, () => {
       server.off("error", onError)
       // A failed accept would end the process; the next one may succeed.
       server.on("error", () => undefined)
@@ -179,5 +189,12 @@ export const listen = Effect.fnUntraced(function* ({
     })
   })
 
-  return yield* Effect.acquireRelease(open, () => close)
+  const bound = yield* Effect.acquireRelease(open, () => close)
+  yield* Effect.forkScoped(
+    Effect.andThen(
+      until,
+      Effect.sync(() => void server.close())
+    )
+  )
+  return bound
 })

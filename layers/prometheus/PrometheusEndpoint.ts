@@ -8,6 +8,7 @@ import * as Stream from "effect/Stream"
 import * as http from "node:http"
 import { Metrics } from "../../src/observe/Metrics.ts"
 import { CONTENT_TYPE, type Page } from "../../src/observe/PrometheusText.ts"
+import { PassedSockets } from "../../src/traffic/PassedSockets.ts"
 import { codeOf, listenError } from "../../src/traffic/errno.ts"
 import { type Endpoint, formatEndpoint, type ListenError } from "../../src/traffic/Transport.ts"
 import { gzip } from "./gzip.ts"
@@ -15,6 +16,8 @@ import { gzip } from "./gzip.ts"
 export interface EndpointOptions {
   readonly address: Endpoint
   readonly path: string
+  /** When it completes nobody is let in any more. */
+  readonly until?: Effect.Effect<unknown>
   readonly limits?: EndpointLimits
 }
 
@@ -99,11 +102,15 @@ const answer = Effect.fnUntraced(function* (path: string) {
 export const layer = (options: EndpointOptions): Layer.Layer<never, ListenError, Metrics> =>
   Layer.effectDiscard(
     Effect.gen(function* () {
-      const { address, path } = options
+      const { address, path, until = Effect.never } = options
+      const passed = yield* PassedSockets
+      const fd = passed.take(address)
       const node = makeServer(options.limits ?? defaultLimits)
-      const server = yield* NodeHttpServer.make(() => node, { host: address.address, port: address.port }).pipe(
-        Effect.mapError(({ cause }) => listenError(address, codeOf(cause)))
-      )
+      const server = yield* NodeHttpServer.make(
+        () => node,
+        // Node takes a descriptor here; its types know of it for servers alone.
+        fd === undefined ? { host: address.address, port: address.port } : ({ fd } as object)
+      ).pipe(Effect.mapError(({ cause }) => listenError(address, codeOf(cause))))
       yield* server.serve(
         answer(path).pipe(
           // Requests are handled uninterruptibly unless told otherwise, and one that waits would keep the server from closing.
@@ -118,6 +125,12 @@ export const layer = (options: EndpointOptions): Layer.Layer<never, ListenError,
         address: typeof bound === "object" && bound !== null ? formatEndpoint(bound) : formatEndpoint(address),
         path
       })
+      yield* Effect.forkScoped(
+        Effect.andThen(
+          until,
+          Effect.sync(() => void node.close())
+        )
+      )
       // Registered last, so that it runs first: closing waits for every connection.
       yield* Effect.addFinalizer(() =>
         Effect.sync(() => {

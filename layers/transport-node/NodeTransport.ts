@@ -14,6 +14,7 @@ import {
   PrereadError,
   Transport
 } from "../../src/traffic/Transport.ts"
+import { PassedSockets } from "../../src/traffic/PassedSockets.ts"
 import { codeOf, gone, listenError } from "../../src/traffic/errno.ts"
 import { type Engine, NodeConnection } from "./NodeConnection.ts"
 import * as WarmSockets from "./WarmSockets.ts"
@@ -30,6 +31,7 @@ export const layer: Layer.Layer<Transport> = Layer.effect(
     let nextId: ConnectionId = 1
     let listeners = 0
     let resetWhilePaused = 0
+    const passed = yield* PassedSockets
     const wheel = DeadlineWheel.make<DeadlineWheel.Waiting & { due: (now: number) => void }>(TICK_MS, now())
     const warm = WarmSockets.make(now, wheel)
     const engine: Engine = {
@@ -91,7 +93,8 @@ export const layer: Layer.Layer<Transport> = Layer.effect(
           backlog,
           ipv6Only
         } = options
-        server.listen({ host, port, backlog, ipv6Only }, () => {
+        const fd = passed.take(options.address)
+        server.listen(fd === undefined ? { host, port, backlog, ipv6Only } : { fd, backlog }, () => {
           server.off("error", fail)
           server.on("error", (error) => events.onAcceptError({ code: codeOf(error), count: 1 }))
           listeners++

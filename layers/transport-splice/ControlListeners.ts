@@ -1,4 +1,5 @@
 import * as Effect from "effect/Effect"
+import { PassedSockets } from "../../src/traffic/PassedSockets.ts"
 import type { Endpoint, ListenError, ListenerEvents, ListenOptions } from "../../src/traffic/Transport.ts"
 import type { DataThread } from "./DataThread.ts"
 import { close } from "./libc.ts"
@@ -88,11 +89,12 @@ export const make = (threads: ReadonlyArray<DataThread>, said: (index: number) =
   }
 
   const openSockets = Effect.fnUntraced(function* (options: ListenOptions) {
-    const first = yield* listenSocket(options)
+    const passed = yield* PassedSockets
+    const first = yield* listenSocket(options, passed.take(options.address))
     const fds = [first.fd]
     const count = options.extras?.reusePort === true ? threads.length : 1
     while (fds.length < count) {
-      const { fd } = yield* listenSocket({ ...options, address: first.address }).pipe(
+      const { fd } = yield* listenSocket({ ...options, address: first.address }, passed.take(first.address)).pipe(
         Effect.tapError(() => Effect.sync(() => fds.forEach((fd) => close(fd))))
       )
       fds.push(fd)

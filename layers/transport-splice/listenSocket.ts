@@ -2,7 +2,7 @@ import * as Effect from "effect/Effect"
 import { listenError } from "../../src/traffic/errno.ts"
 import { type Endpoint, type ListenError, type ListenOptions, noExtras } from "../../src/traffic/Transport.ts"
 import { fromEndpoint, toEndpoint } from "./addresses.ts"
-import { allocate, bind, close, errno, getsockname, interfaceIndex, listen, socket } from "./libc.ts"
+import { allocate, bind, close, errno, fcntl, getsockname, interfaceIndex, listen, socket } from "./libc.ts"
 import * as linux from "./linux.ts"
 import { setKeepalive, setNoDelay, setOption } from "./options.ts"
 import { ADDRESS_WORDS, fromSockaddr, SOCKADDR_BYTES, toSockaddr } from "./sockaddr.ts"
@@ -16,19 +16,27 @@ export interface ListenSocket {
 const sockaddr = allocate(SOCKADDR_BYTES)
 const length = allocate(8)
 
-/** Opens a listening socket; whoever gets it closes it. Connections accepted from it have its TCP options. */
-export const listenSocket = (options: ListenOptions): Effect.Effect<ListenSocket, ListenError> =>
+/**
+ * Opens a listening socket, or takes one that listens already; whoever gets it closes it. Connections accepted from it have
+ * its TCP options.
+ */
+export const listenSocket = (options: ListenOptions, open?: number): Effect.Effect<ListenSocket, ListenError> =>
   Effect.suspend(() => {
     const { address, extras = noExtras } = options
     const failed = (code: string) => Effect.fail(listenError(address, code))
     const words = fromEndpoint(address, interfaceIndex)
     if (words === undefined) return failed("EINVAL")
     const family = (words[0] ?? 0) & 0xffff
-    const fd = socket(family, linux.SOCK_STREAM | linux.SOCK_NONBLOCK | linux.SOCK_CLOEXEC, 0)
+    const fd = open ?? socket(family, linux.SOCK_STREAM | linux.SOCK_NONBLOCK | linux.SOCK_CLOEXEC, 0)
     if (fd < 0) return failed(linux.errnoName(errno()))
-    setOption(fd, linux.SOL_SOCKET, linux.SO_REUSEADDR, 1)
-    if (extras.reusePort) setOption(fd, linux.SOL_SOCKET, linux.SO_REUSEPORT, 1)
-    if (family === linux.AF_INET6) setOption(fd, linux.IPPROTO_IPV6, linux.IPV6_V6ONLY, options.ipv6Only ? 1 : 0)
+    if (open === undefined) {
+      setOption(fd, linux.SOL_SOCKET, linux.SO_REUSEADDR, 1)
+      if (extras.reusePort) setOption(fd, linux.SOL_SOCKET, linux.SO_REUSEPORT, 1)
+      if (family === linux.AF_INET6) setOption(fd, linux.IPPROTO_IPV6, linux.IPV6_V6ONLY, options.ipv6Only ? 1 : 0)
+    } else {
+      fcntl(fd, linux.F_SETFD, linux.FD_CLOEXEC)
+      fcntl(fd, linux.F_SETFL, fcntl(fd, linux.F_GETFL, 0) | linux.O_NONBLOCK)
+    }
     setNoDelay(fd)
     setKeepalive(fd, options.keepaliveMs)
     if (extras.deferAcceptMs > 0) {
@@ -36,15 +44,17 @@ export const listenSocket = (options: ListenOptions): Effect.Effect<ListenSocket
       setOption(fd, linux.IPPROTO_TCP, linux.TCP_DEFER_ACCEPT, Math.ceil(extras.deferAcceptMs / 1_000))
     }
     if (extras.fastOpen > 0) setOption(fd, linux.IPPROTO_TCP, linux.TCP_FASTOPEN, extras.fastOpen)
-    if (bind(fd, sockaddr.address, toSockaddr(words, 0, sockaddr.words)) < 0 || listen(fd, options.backlog) < 0) {
+    const bound = open !== undefined || bind(fd, sockaddr.address, toSockaddr(words, 0, sockaddr.words)) === 0
+    // Once more on one that listens already: its backlog may be another.
+    if (!bound || listen(fd, options.backlog) < 0) {
       const code = linux.errnoName(errno())
       close(fd)
       return failed(code)
     }
     length.words[0] = SOCKADDR_BYTES
     getsockname(fd, sockaddr.address, length.address)
-    const bound = new Int32Array(ADDRESS_WORDS)
-    fromSockaddr(sockaddr.words, bound, 0)
-    const { port } = toEndpoint(bound, 0)
+    const name = new Int32Array(ADDRESS_WORDS)
+    fromSockaddr(sockaddr.words, name, 0)
+    const { port } = toEndpoint(name, 0)
     return Effect.succeed({ fd, address: { address: address.address, port } })
   })

@@ -35,7 +35,9 @@ export const drain = Effect.fnUntraced(function* (listeners: ReadonlyArray<Liste
     Effect.raceFirst(work, hurry).pipe(Effect.timeoutOption(Math.max(0, ms)), Effect.asVoid)
 
   yield* Effect.logInfo("draining", { connections: connections.size(), ...options })
-  if (options.graceMs > 0) yield* waitFor(Effect.never, options.graceMs)
+  // Nobody has to send its clients elsewhere when they find another process here.
+  const handedOver = Deferred.isDoneUnsafe(shutdown.handedOver)
+  if (options.graceMs > 0 && !handedOver) yield* waitFor(Effect.never, options.graceMs)
   const closing = Effect.forEach(listeners, (listener) => listener.close, { concurrency: "unbounded", discard: true })
   yield* waitFor(closing, startedAt + options.timeoutMs - now())
   const open = connections.size()

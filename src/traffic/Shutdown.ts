@@ -14,6 +14,8 @@ export class Shutdown extends Context.Service<
   {
     /** The first signal; from then on `/ready` says no. */
     readonly requested: Deferred.Deferred<void>
+    /** Another process has taken over the listening sockets, and its clients with them. */
+    readonly handedOver: Deferred.Deferred<void>
     /** What goes on beside the traffic can't begin: the process ends as if it had never begun. */
     readonly failed: Deferred.Deferred<never, Error>
     /** The second one: close at once. */
@@ -24,10 +26,17 @@ export class Shutdown extends Context.Service<
 
 export const make = (): Shutdown["Service"] => ({
   requested: Deferred.makeUnsafe(),
+  handedOver: Deferred.makeUnsafe(),
   failed: Deferred.makeUnsafe(),
   hurry: Deferred.makeUnsafe(),
   report: undefined
 })
+
+/** Another process serves in the place of this one, which ends when its connections have. For callbacks. */
+export const handOver = (shutdown: Shutdown["Service"]): void => {
+  Deferred.doneUnsafe(shutdown.handedOver, Effect.void)
+  Deferred.doneUnsafe(shutdown.requested, Effect.void)
+}
 
 /** A signal has come: the first asks for the end, the next for haste (S2). For callbacks. */
 export const request = ({ hurry, requested }: Shutdown["Service"]): void => {

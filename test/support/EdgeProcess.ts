@@ -1,6 +1,6 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { execFileSync, spawn } from "node:child_process"
+import { type ChildProcessByStdio, execFileSync, spawn } from "node:child_process"
 import { closeSync, constants, openSync } from "node:fs"
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
@@ -59,6 +59,8 @@ export interface EdgeOptions {
   readonly bundle?: string
   /** The most file descriptors it may have. */
   readonly fdLimit?: number
+  /** Listening sockets of this process, passed on as systemd does it. */
+  readonly passed?: ReadonlyArray<number>
   /** A standard output that nobody reads, as that of a log collector which has stalled. */
   readonly stalledStdout?: "socket" | "pipe"
 }
@@ -117,10 +119,18 @@ export const spawnEdge = (options: EdgeOptions = {}): Effect.Effect<EdgeProcess,
 
     const limit = options.fdLimit === undefined ? "" : `ulimit -n ${options.fdLimit}; `
     const output = options.stalledStdout === "pipe" ? ` > "${yield* unreadPipe(cwd)}"` : ""
-    const args = ["-c", `${limit}exec "$0" "$1"${output}`, node, options.bundle ?? bundle]
+    const passed = options.passed ?? []
+    const activation = passed.length === 0 ? "" : `export LISTEN_FDS=${passed.length} LISTEN_PID=$$; `
+    const args = ["-c", `${limit}${activation}exec "$0" "$1"${output}`, node, options.bundle ?? bundle]
     const child = yield* Effect.acquireRelease(
-      Effect.sync(() =>
-        spawn("sh", args, { cwd, env: environment(options.env ?? {}), stdio: ["ignore", "pipe", "pipe"] })
+      Effect.sync(
+        () =>
+          // Its type depends on the stdio, which is no tuple here.
+          spawn("sh", args, {
+            cwd,
+            env: environment(options.env ?? {}),
+            stdio: ["ignore", "pipe", "pipe", ...passed]
+          }) as ChildProcessByStdio<null, Readable, Readable>
       ),
       (child) =>
         Effect.callback<void>((resume) => {

@@ -1,0 +1,48 @@
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Queue from "effect/Queue"
+import * as Shutdown from "../../src/traffic/Shutdown.ts"
+import { formatEndpoint } from "../../src/traffic/Transport.ts"
+import { listeningSockets } from "./ListeningSockets.ts"
+
+const handOver = Effect.fnUntraced(function* (shutdown: Shutdown.Shutdown["Service"]) {
+  // One that ends anyway needs no successor, and one that has a successor no other.
+  if (Deferred.isDoneUnsafe(shutdown.requested)) return
+  // Loaded when it is wanted, which is seldom.
+  const { HandoverError, startSuccessor } = yield* Effect.promise(() => import("./Successor.ts"))
+  if (process.pid === 1) {
+    return yield* new HandoverError({ detail: "a container ends with its first process, which this one is" })
+  }
+  const sockets = listeningSockets()
+  if (sockets.length === 0)
+    return yield* new HandoverError({ detail: "this system does not tell which sockets listen" })
+  yield* Effect.logInfo("handing over", { sockets: sockets.map(({ address }) => formatEndpoint(address)) })
+  const pid = yield* startSuccessor(sockets)
+  yield* Effect.logInfo("handed over", { pid })
+  Shutdown.handOver(shutdown)
+})
+
+/**
+ * On SIGUSR2 (nginx's) the program is started anew, from its file and with the environment of this process, and takes over
+ * the listening sockets: they are never closed, so that nobody is refused, and who waits in them is served by one of the
+ * two. When the successor serves, this process drains and ends. When it does not, this process goes on as if nothing had
+ * been.
+ */
+export const handOverOnSignal = Effect.fnUntraced(
+  function* (shutdown: Shutdown.Shutdown["Service"]) {
+    // One that comes while another is under way is the same wish.
+    const asked = yield* Queue.sliding<void>(1)
+    const onSignal = (): void => void Queue.offerUnsafe(asked, undefined)
+    yield* Effect.acquireRelease(
+      Effect.sync(() => void process.on("SIGUSR2", onSignal)),
+      () => Effect.sync(() => void process.off("SIGUSR2", onSignal))
+    )
+    yield* Queue.take(asked).pipe(
+      Effect.andThen(handOver(shutdown)),
+      Effect.catch(({ message }) => Effect.logError("no handover; this process goes on", message)),
+      Effect.forever,
+      Effect.forkScoped
+    )
+  },
+  Effect.annotateLogs({ service: "handover" })
+)

@@ -149,6 +149,8 @@ const Edge = Layer.unwrap(
 
     const traffic = Traffic.layer({
       listeners: trafficListeners(config),
+      trusted: config.proxyProtocolTrustedCidrs,
+      proxyOut: config.proxyProtocolOut,
       preroute: { sniRoutes: config.tlsSniRoutes, unknownSni: config.tlsUnknownSni },
       extras: {
         deferAcceptMs: config.tcpDeferAcceptMs,

@@ -21,6 +21,8 @@ import * as WarmSockets from "./WarmSockets.ts"
 
 const TICK_MS = 50
 
+const unknown = { localAddress: undefined, localPort: undefined }
+
 const now = (): number => performance.now()
 
 /** The portable engine on `node:net`: works wherever Node does, and is the reference for faster ones. */
@@ -60,9 +62,15 @@ export const layer: Layer.Layer<Transport> = Layer.effect(
         socket.destroy()
         return
       }
+      // While the socket has its handle.
+      const { localAddress, localPort } = options.tellLocal === true ? socket : unknown
       const id = nextId++
       connections.set(id, new NodeConnection(id, socket, engine, events, options.prerouteMs))
-      const accepted: Accepted = { id, remote: { address: remoteAddress, port: remotePort } }
+      const remote = { address: remoteAddress, port: remotePort }
+      const accepted: Accepted =
+        localAddress === undefined || localPort === undefined
+          ? { id, remote }
+          : { id, remote, local: { address: localAddress, port: localPort } }
       events.onAccept([accepted])
     }
 

@@ -35,6 +35,7 @@ interface State {
   /** One for all threads, or one for each. */
   readonly fds: ReadonlyArray<number>
   readonly prerouteMs: number
+  readonly tellLocal: boolean
   paused: boolean
   /** Who has not acknowledged it yet, and who waits for that. */
   closing: { readonly threads: Set<number>; readonly done: Array<() => void> } | undefined
@@ -52,6 +53,7 @@ export const make = (threads: ReadonlyArray<DataThread>, said: (index: number) =
     outbox.words[messages.listen.listener] = listener
     outbox.words[messages.listen.fd] = state.fds[index % state.fds.length] ?? -1
     outbox.words[messages.listen.prerouteMs] = state.prerouteMs
+    outbox.words[messages.listen.tellLocal] = state.tellLocal ? 1 : 0
     outbox.send(messages.LISTEN, messages.listen.words)
     if (state.paused) outbox.send(messages.PAUSE, 1)
     said(index)
@@ -106,7 +108,8 @@ export const make = (threads: ReadonlyArray<DataThread>, said: (index: number) =
     open: (options, to) =>
       Effect.map(openSockets(options), ({ address, fds }) => {
         const listener = next++
-        const state: State = { fds, prerouteMs: options.prerouteMs, paused: false, closing: undefined }
+        const { prerouteMs, tellLocal = false } = options
+        const state: State = { fds, prerouteMs, tellLocal, paused: false, closing: undefined }
         states.set(listener, state)
         told.set(listener, { events: to, connections: 0 })
         for (const [index, { isAlive }] of threads.entries()) if (isAlive()) tellOf(index, listener, state)

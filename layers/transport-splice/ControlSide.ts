@@ -136,7 +136,10 @@ export const make = (
     events.began(listener)
     if (listener !== batchListener) flushAccepted()
     batchListener = listener
-    batch.push({ id: idOf(index, slot, generation), remote: toEndpoint(words, at + messages.accepted.address) })
+    const id = idOf(index, slot, generation)
+    const remote = toEndpoint(words, at + messages.accepted.address)
+    const local = at + messages.accepted.local
+    batch.push(words[local] === 0 ? { id, remote } : { id, remote, local: toEndpoint(words, local) })
   }
 
   const endOf = (

@@ -80,7 +80,7 @@ export const make = (slots: Slots.Slots, epollFd: number, event: EpollEvents, ou
   })
 
   const listeners = Listeners.make(slots, epollFd, event, (listener) => LISTENER_TAG | listener, {
-    accepted: (slot, listener, prerouteMs, address) => {
+    accepted: (slot, listener, { prerouteMs, tellLocal }, address) => {
       const client = slot * 2 + CLIENT
       slots.bytes[client] = 0
       slots.bytes[client + 1] = 0
@@ -96,6 +96,8 @@ export const make = (slots: Slots.Slots, epollFd: number, event: EpollEvents, ou
       words[messages.GENERATION] = generation[slot] ?? 0
       words[messages.accepted.listener] = listener
       fromSockaddr(address, words, messages.accepted.address)
+      words[messages.accepted.local] = 0
+      if (tellLocal) sockets.readLocal(client, words, messages.accepted.local)
       outbox.send(messages.ACCEPTED, messages.accepted.words)
       if (deaf !== 0) end(slot, true, noRoom, deaf)
     },
@@ -361,7 +363,10 @@ export const make = (slots: Slots.Slots, epollFd: number, event: EpollEvents, ou
     const first = source[at] ?? 0
     switch (kind) {
       case messages.LISTEN:
-        return listeners.add(first, source[at + messages.listen.fd] ?? -1, source[at + messages.listen.prerouteMs] ?? 0)
+        return listeners.add(first, source[at + messages.listen.fd] ?? -1, {
+          prerouteMs: source[at + messages.listen.prerouteMs] ?? 0,
+          tellLocal: source[at + messages.listen.tellLocal] === 1
+        })
       case messages.PAUSE:
         return listeners.pause(first)
       case messages.RESUME:

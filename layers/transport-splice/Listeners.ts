@@ -4,10 +4,16 @@ import * as linux from "./linux.ts"
 import { SOCKADDR_BYTES } from "./sockaddr.ts"
 import type { Slots } from "./Slots.ts"
 
+interface ListenerOptions {
+  readonly prerouteMs: number
+  /** The address that a client has come to is told too. */
+  readonly tellLocal: boolean
+}
+
 /** Where accepted clients and failures go. */
 export interface AcceptEvents {
   /** The client's descriptor is in the slot's ledger already. */
-  readonly accepted: (slot: number, listener: number, prerouteMs: number, sockaddr: Int32Array) => void
+  readonly accepted: (slot: number, listener: number, options: ListenerOptions, sockaddr: Int32Array) => void
   readonly failed: (listener: number, errno: number) => void
   /** Messages to the control side wait: no place for more. */
   readonly isFull: () => boolean
@@ -21,7 +27,7 @@ export interface AcceptEvents {
  * can't be accepted now stays in the kernel's backlog.
  */
 export interface Listeners {
-  readonly add: (listener: number, fd: number, prerouteMs: number) => void
+  readonly add: (listener: number, fd: number, options: ListenerOptions) => void
   /** Takes what waits in the backlog, as far as there is room, and forgets the listener; then `closed` is called. */
   readonly close: (listener: number) => void
   readonly pause: (listener: number) => void
@@ -34,7 +40,7 @@ export interface Listeners {
 
 interface State {
   readonly fd: number
-  readonly prerouteMs: number
+  readonly options: ListenerOptions
   paused: boolean
   /** Out of places. */
   starved: boolean
@@ -119,7 +125,7 @@ export const make = (
       return FAILED
     }
     slots.take(slot)
-    events.accepted(slot, listener, state.prerouteMs, sockaddr.words)
+    events.accepted(slot, listener, state.options, sockaddr.words)
     return TAKEN
   }
 
@@ -146,12 +152,12 @@ export const make = (
   }
 
   return {
-    add: (listener, fd, prerouteMs) => {
+    add: (listener, fd, options) => {
       // Told twice, when a thread before this one could not begin.
       if (states.has(listener)) return
       const state: State = {
         fd,
-        prerouteMs,
+        options,
         paused: false,
         starved: false,
         suspendedUntil: 0,

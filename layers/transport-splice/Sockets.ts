@@ -1,9 +1,9 @@
 import type { EpollEvents } from "./EpollEvents.ts"
-import { allocate, close, connect, epollCtl, errno, recv, socket } from "./libc.ts"
+import { allocate, close, connect, epollCtl, errno, getsockname, recv, socket } from "./libc.ts"
 import * as linux from "./linux.ts"
 import { resetOnClose, setNoDelay } from "./options.ts"
 import { FINISHED, READABLE, type Slots } from "./Slots.ts"
-import { SOCKADDR_BYTES, toSockaddr } from "./sockaddr.ts"
+import { fromSockaddr, SOCKADDR_BYTES, toSockaddr } from "./sockaddr.ts"
 import { header } from "./ThreadMemory.ts"
 
 /** The sockets of connections, from their entry in the ledger to their end. */
@@ -14,6 +14,8 @@ export interface Sockets {
   readonly dial: (side: number, words: Int32Array, address: number) => number
   /** Has the kernel tell of all that happens to it; 0, or why it does not. */
   readonly watch: (side: number) => number
+  /** Writes its own address into the words of a message; leaves them when it has none any more. */
+  readonly readLocal: (side: number, words: Int32Array, at: number) => void
   readonly close: (side: number, rst: boolean) => void
   /** For the census. */
   readonly count: (connections: number, sockets: number) => void
@@ -33,6 +35,7 @@ export const make = (
 ): Sockets => {
   const { fds, flags, generation } = slots
   const sockaddr = allocate(SOCKADDR_BYTES)
+  const addressLength = allocate(8)
 
   const fdOf = (side: number): number => (fds[side] ?? 0) - 1
 
@@ -70,6 +73,11 @@ export const make = (
       return watch(side)
     },
     watch,
+    readLocal: (side, words, at) => {
+      addressLength.words[0] = SOCKADDR_BYTES
+      if (getsockname(fdOf(side), sockaddr.address, addressLength.address) === 0)
+        fromSockaddr(sockaddr.words, words, at)
+    },
     close: (side, rst) => {
       const fd = fdOf(side)
       if (fd < 0) return

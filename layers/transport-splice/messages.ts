@@ -10,7 +10,13 @@ export const GENERATION = 1
 
 /** From the thread: a client was accepted. */
 export const ACCEPTED = 1
-export const accepted = { listener: 2, address: 3, words: 3 + ADDRESS_WORDS } as const
+export const accepted = {
+  listener: 2,
+  address: 3,
+  /** The address the client has come to; its first word is 0 when nobody wants to know. */
+  local: 3 + ADDRESS_WORDS,
+  words: 3 + 2 * ADDRESS_WORDS
+} as const
 
 /** From the thread: a connection is over; the slot is used again once this has been read. */
 export const ENDED = 2
@@ -58,7 +64,7 @@ export const canWait: ReadonlySet<number> = new Set([BRIDGED, ENDED])
 
 /** To the thread: accept from this file descriptor, which stays the control side's. */
 export const LISTEN = 1
-export const listen = { listener: 0, fd: 1, prerouteMs: 2, words: 3 } as const
+export const listen = { listener: 0, fd: 1, prerouteMs: 2, tellLocal: 3, words: 4 } as const
 
 /** To the thread; all three have the listener as their only word. */
 export const CLOSE_LISTENER = 2

@@ -29,6 +29,7 @@ export const connectionJson = (
     phase: phaseOf(record),
     client: record.client.address,
     client_port: record.clientPort,
+    peer: record.announced === undefined ? null : formatEndpoint(record.announced.peer),
     country: geo.country ?? null,
     region: geo.region ?? null,
     app: record.app ?? "",

@@ -82,6 +82,7 @@ export const Connection = Schema.Struct({
   phase: Schema.Literals(["route", "dial", "relay"]),
   client: Schema.String,
   client_port: Schema.Int,
+  peer: Schema.NullOr(Schema.String).annotate({ description: "who has named the client in a PROXY header" }),
   country: Schema.NullOr(Schema.String),
   region: Schema.NullOr(Schema.String),
   app: Schema.String,

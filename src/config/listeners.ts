@@ -11,7 +11,8 @@ export const trafficListeners = (config: ConfigValues): ReadonlyArray<TrafficLis
     ({ address, app, port }: ListenAddress): TrafficListener => ({
       address: { address, port },
       app: app ?? config.app,
-      kind
+      kind,
+      proxyIn: config.proxyProtocolIn
     })
   return [
     ...config.listenAddr.map(listener("tcp")),

@@ -68,7 +68,11 @@ export const clientFromText = (text: string): Client | undefined => {
   const zone = text.indexOf("%")
   const parsed = NetAddress.ipFromString(zone < 0 ? text : text.slice(0, zone))
   if (Result.isFailure(parsed)) return undefined
-  const ip = NetAddress.toCanonical(parsed.success)
+  return clientFromIp(parsed.success)
+}
+
+export const clientFromIp = (address: NetAddress.IpAddress): Client => {
+  const ip = NetAddress.toCanonical(address)
   return { address: NetAddress.formatIp(ip), ip, key: keyOf(ip) }
 }
 

@@ -28,6 +28,10 @@ export const causes = [
   "connect-timeout",
   // No route to the backend, or its host or network said so.
   "unreachable",
+  // The peer may not tell for whom it connects, and only those who do are served here.
+  "untrusted-peer",
+  // No PROXY header where one is required, or a broken one.
+  "bad-proxy-header",
   // The first bytes are no TLS ClientHello, or one that breaks its rules.
   "bad-hello",
   // No app is served under the TLS server name (SNI) the client asks for.

@@ -10,6 +10,8 @@ export interface AccessEntry {
   readonly pop: string
   readonly client: string
   readonly client_port: number
+  /** Who has named the client in a PROXY header. */
+  readonly peer: string | null
   readonly country: string | null
   readonly region: string | null
   readonly app: string

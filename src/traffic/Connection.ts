@@ -5,6 +5,7 @@ import { monotonicMs } from "../actor/Monotonic.ts"
 import { Router } from "../routing/Router.ts"
 import { type ConnectionRecord } from "./Connections.ts"
 import * as ConnectionTrace from "./ConnectionTrace.ts"
+import type { ProxyHeaderOut } from "./ProxyHeaderOut.ts"
 import { TrafficCounters } from "./TrafficCounters.ts"
 import { type BridgeOptions, type DialError, Transport } from "./Transport.ts"
 
@@ -44,7 +45,7 @@ export const dialTermination = (error: DialError): Termination => ({
  * failure the next candidate. It ends when bytes flow or the client is closed; what follows needs no fiber.
  * The route is given back here for every dial that failed, and at the connection's end otherwise.
  */
-export const make = Effect.fnUntraced(function* (options: ConnectionOptions) {
+export const make = Effect.fnUntraced(function* (options: ConnectionOptions, header?: ProxyHeaderOut) {
   const router = yield* Router
   const transport = yield* Transport
   const counters = yield* TrafficCounters
@@ -71,7 +72,8 @@ export const make = Effect.fnUntraced(function* (options: ConnectionOptions) {
           address: { address: backend.address, port: backend.port },
           connectMs: options.connectMs,
           keepaliveMs: options.keepaliveMs,
-          limits
+          limits,
+          ...(header === undefined ? {} : { prelude: header(record) })
         }),
         { onFailure: (error) => error, onSuccess: (bridged) => bridged }
       )

@@ -3,19 +3,31 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { Client } from "../domain/Client.ts"
+import type { SocketAddress } from "../domain/ProxyProtocol.ts"
 import type { ClientGeo } from "../domain/Score.ts"
+import type { Tlv } from "../domain/Tlv.ts"
 import type { Route } from "../routing/Router.ts"
 import type { Upstream } from "../routing/Upstream.ts"
 import type { ConnectionTrace } from "./ConnectionTrace.ts"
 import type { ListenerCounters } from "./ListenerCounters.ts"
-import type { Accepted, ConnectionId } from "./Transport.ts"
+import type { RejectReason } from "./TrafficCounters.ts"
+import type { Accepted, ConnectionId, Endpoint } from "./Transport.ts"
 
 /** All there is of a connection while bytes flow: one flat record. Times are monotonic milliseconds. */
 export interface ConnectionRecord {
   readonly id: ConnectionId
-  readonly client: Client
-  readonly clientPort: number
-  readonly geo: ClientGeo
+  /** The peer, until a PROXY header has named another. */
+  client: Client
+  clientPort: number
+  geo: ClientGeo
+  /** The address it has connected to, where somebody wants to know. */
+  readonly local: Endpoint | undefined
+  /** What the PROXY header has said that named the client. */
+  announced: Announced | undefined
+  /** It counts among the connections of its client. */
+  admitted: boolean
+  /** Why it is turned away after all. */
+  refusal: RejectReason | undefined
   /** The listener's, until a server name has led to another. */
   app: string | undefined
   /** The server name in the client's TLS hello, once it has been read. */
@@ -42,9 +54,18 @@ export interface ConnectionRecord {
 // Most connections have none: they share this.
 const noneTried: ReadonlyArray<Upstream> = []
 
+/** Told by a trusted peer about the client for whom it connects. */
+export interface Announced {
+  /** Who told it. */
+  readonly peer: Endpoint
+  /** Where the client has connected to. */
+  readonly destination: SocketAddress
+  readonly tlvs: ReadonlyArray<Tlv>
+}
+
 /** A connection as it begins, at this monotonic time. */
 export const recordOf = (
-  { id, remote }: Accepted,
+  { id, local, remote }: Accepted,
   listener: ListenerCounters,
   client: Client,
   geo: ClientGeo,
@@ -54,6 +75,10 @@ export const recordOf = (
   client,
   clientPort: remote.port,
   geo,
+  local,
+  announced: undefined,
+  admitted: false,
+  refusal: undefined,
   app: listener.app,
   sni: undefined,
   listener,

@@ -1,10 +1,17 @@
 import * as Effect from "effect/Effect"
 import * as ClientHello from "../domain/ClientHello.ts"
+import { clientFromIp } from "../domain/Client.ts"
+import type { ProxyHeader } from "../domain/ProxyProtocol.ts"
 import * as SniRoutes from "../domain/SniRoutes.ts"
-import type { Cause, Termination } from "../domain/Termination.ts"
+import type { Termination } from "../domain/Termination.ts"
+import { GeoResolver } from "../routing/GeoResolver.ts"
+import { ClientAdmission } from "./ClientAdmission.ts"
 import type { ConnectionRecord } from "./Connections.ts"
 import { MAX_PREREAD } from "./Preread.ts"
-import type { TrafficListener } from "./TrafficListener.ts"
+import * as ProxyHeaderIn from "./ProxyHeaderIn.ts"
+import * as Refusals from "./Refusals.ts"
+import { TrafficCounters } from "./TrafficCounters.ts"
+import type { ProxyIn, TrafficListener } from "./TrafficListener.ts"
 import { type PrereadError, Transport } from "./Transport.ts"
 
 export interface PrerouteOptions {
@@ -13,50 +20,93 @@ export interface PrerouteOptions {
   readonly unknownSni: "default" | "refuse"
 }
 
-/** Whether a connection can be routed now: false when it has ended, or is being ended. */
-type Routable = boolean
+/** Why a connection is not routed; `ended` when it has ended, or is being ended, already. */
+type Unroutable = Termination | "ended"
+
+const proxied = (cause: Termination["cause"]): Termination => ({ by: "proxy", phase: "pre-route", cause })
+
+const badHeader = proxied("bad-proxy-header")
+const badHello = proxied("bad-hello")
+const unknownName = proxied("unknown-name")
+/** Checks of load balancers connect and leave. */
+const left: Termination = { by: "client", phase: "pre-route", cause: "fin" }
+
+const failed =
+  (why: Termination) =>
+  ({ reason }: PrereadError): Effect.Effect<Unroutable> =>
+    Effect.succeed(reason === "Malformed" || reason === "TooLong" ? why : "ended")
 
 /**
  * What is learned of a connection from its first bytes, before it is routed; the record has it then. All of it happens under
  * the pre-route deadline, which the engine enforces.
  */
 export interface Preroute {
-  readonly learn: (record: ConnectionRecord, listener: TrafficListener) => Effect.Effect<Routable>
+  /** `header`: the peer is trusted, and may or has to say for whom it connects. False when there is nothing to route. */
+  readonly learn: (record: ConnectionRecord, listener: TrafficListener, header: ProxyIn) => Effect.Effect<boolean>
 }
 
 export const make = Effect.fnUntraced(function* (options: PrerouteOptions) {
   const transport = yield* Transport
+  const geo = yield* GeoResolver
+  const clients = yield* ClientAdmission
+  const counters = yield* TrafficCounters
+  const headers = yield* ProxyHeaderIn.make
   const routes = SniRoutes.make(options.sniRoutes)
 
-  const refuse = (record: ConnectionRecord, cause: Cause, by: Termination["by"] = "proxy"): Routable => {
-    transport.abort(record.id, "rst", { by, phase: "pre-route", cause })
-    return false
+  const admit = (record: ConnectionRecord): Unroutable | undefined => {
+    const refusal = clients.admit(record.client, record.geo)
+    record.admitted = refusal === undefined
+    if (refusal === undefined) return undefined
+    record.refusal = refusal
+    counters.rejected(refusal, 1)
+    return Refusals.refusalTermination(refusal)
   }
 
-  /** The connection has ended by itself, or it is ended for what it said. */
-  const failed = (record: ConnectionRecord, { reason }: PrereadError, cause: Cause): Routable =>
-    reason === "Malformed" || reason === "TooLong" ? refuse(record, cause) : false
+  const take = (record: ConnectionRecord, { ends, length, tlvs }: ProxyHeader): Unroutable | undefined => {
+    transport.consume(record.id, length)
+    // The peer speaks for itself, or for nobody it could name: it is trusted, and no client to be limited.
+    if (ends === undefined) return undefined
+    const { destination, source } = ends
+    record.announced = { peer: { address: record.client.address, port: record.clientPort }, destination, tlvs }
+    record.client = clientFromIp(source.ip)
+    record.clientPort = source.port
+    record.geo = geo.resolve(record.client)
+    return admit(record)
+  }
+
+  const learnClient = Effect.fnUntraced(function* (record: ConnectionRecord, header: ProxyIn) {
+    if (header === "optional") {
+      const found = yield* headers.optional(record.id)
+      return found._tag === "Header" ? take(record, found.header) : admit(record)
+    }
+    const found = yield* headers.required(record.id)
+    if (found._tag === "Header") return take(record, found.header)
+    return found.empty ? left : badHeader
+  })
 
   const learnServerName = Effect.fnUntraced(function* (record: ConnectionRecord) {
-    const parsed = ClientHello.parse(yield* transport.preread(record.id, "client-hello", MAX_PREREAD))
-    if (parsed._tag !== "Hello") return refuse(record, "bad-hello")
+    const bytes = yield* transport.preread(record.id, "client-hello", MAX_PREREAD)
+    const parsed = ClientHello.parse(bytes)
+    if (parsed._tag !== "Hello") return bytes.length === 0 ? left : badHello
     const { serverName } = parsed.hello
     record.sni = serverName
     const app = serverName === undefined ? undefined : routes.appOf(serverName)
-    if (app === undefined) return options.unknownSni === "default" || refuse(record, "unknown-name")
-    record.app = app
-    return true
+    if (app !== undefined) record.app = app
+    return app === undefined && options.unknownSni === "refuse" ? unknownName : undefined
   })
 
-  const learn: Preroute["learn"] = (record, { kind }) => {
-    switch (kind) {
-      case "tcp":
-        return Effect.succeed(true)
-      case "tls-passthrough":
-        return learnServerName(record).pipe(
-          Effect.catch((error) => Effect.sync(() => failed(record, error, "bad-hello")))
-        )
-    }
-  }
+  const learn: Preroute["learn"] = Effect.fnUntraced(function* (record, { kind }, header) {
+    const unnamed =
+      header === "off"
+        ? undefined
+        : yield* learnClient(record, header).pipe(Effect.catchTag("PrereadError", failed(badHeader)))
+    const unroutable =
+      unnamed !== undefined || kind === "tcp"
+        ? unnamed
+        : yield* learnServerName(record).pipe(Effect.catchTag("PrereadError", failed(badHello)))
+    if (unroutable === undefined) return true
+    if (unroutable !== "ended") transport.abort(record.id, unroutable === left ? "fin" : "rst", unroutable)
+    return false
+  })
   return { learn } satisfies Preroute
 })

@@ -11,6 +11,7 @@ const causes: Readonly<Record<RejectReason, Cause>> = {
   "denied-country": "denied",
   "client-limit": "client-limit",
   "rate-limit": "rate-limit",
+  "untrusted-peer": "untrusted-peer",
   "no-address": "internal"
 }
 

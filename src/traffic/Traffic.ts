@@ -6,8 +6,10 @@ import * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
+import type * as IpNetwork from "effect/net/IpNetwork"
 import { monotonicMs } from "../actor/Monotonic.ts"
 import { clientFromText } from "../domain/Client.ts"
+import * as NetworkSet from "../domain/NetworkSet.ts"
 import type { Termination } from "../domain/Termination.ts"
 import { AccessLog } from "../observe/AccessLog.ts"
 import { Tracing } from "../observe/Tracing.ts"
@@ -23,6 +25,7 @@ import * as ConnectionTrace from "./ConnectionTrace.ts"
 import { drain, type DrainOptions } from "./Drain.ts"
 import type { ListenerCounters } from "./ListenerCounters.ts"
 import * as Preroute from "./Preroute.ts"
+import * as ProxyHeaderOut from "./ProxyHeaderOut.ts"
 import * as Refusals from "./Refusals.ts"
 import type { Shutdown } from "./Shutdown.ts"
 import { TrafficCounters } from "./TrafficCounters.ts"
@@ -42,6 +45,10 @@ import {
 export interface TrafficOptions {
   readonly listeners: ReadonlyArray<TrafficListener>
   readonly preroute: Preroute.PrerouteOptions
+  /** Peers whose PROXY headers are believed. */
+  readonly trusted: ReadonlyArray<IpNetwork.IpNetwork>
+  /** Which PROXY header backends get. */
+  readonly proxyOut: ProxyHeaderOut.ProxyOut
   readonly extras: ListenExtras
   readonly pop: string
   readonly prerouteMs: number
@@ -99,7 +106,11 @@ export const make = Effect.fnUntraced(
     const wall = yield* Clock.clockWith(Effect.succeed)
     const now = yield* monotonicMs
     const bootId = wall.currentTimeMillisUnsafe().toString(36)
-    const { serve } = yield* Connection.make(options.connection)
+    const { serve } = yield* Connection.make(
+      options.connection,
+      ProxyHeaderOut.make(options.proxyOut, options.pop, bootId)
+    )
+    const trusted = NetworkSet.make(options.trusted)
     const { learn } = yield* Preroute.make(options.preroute)
     const fibers = yield* FiberSet.make<void>()
     const fork = yield* FiberSet.runtime(fibers)()
@@ -153,7 +164,7 @@ export const make = Effect.fnUntraced(
       // Those that get a line may get a span: few enough in any flood.
       write: (record, why) => {
         const ended = { ...nothingCarried, ...why, id: record.id }
-        beginTrace(record)
+        if (record.trace === undefined) beginTrace(record)
         log.write(accessEntry(record, ended, contextOf(0)))
         if (record.trace !== undefined) finishTrace(record.trace, record, ended)
       },
@@ -169,21 +180,30 @@ export const make = Effect.fnUntraced(
         return transport.abort(accepted.id, "rst", Refusals.refusalTermination("no-address"))
       }
       const record = recordOf(accepted, listener, client, geo.resolve(client), now())
-      const refusal = admission.isFull() ? "limit" : clients.admit(client, record.geo)
+      // A peer that may name the client is none itself until it has been heard.
+      const header = spec.proxyIn !== "off" && trusted.has(client) ? spec.proxyIn : "off"
+      const refusal = admission.isFull()
+        ? "limit"
+        : header !== "off"
+          ? undefined
+          : spec.proxyIn === "required"
+            ? "untrusted-peer"
+            : clients.admit(client, record.geo)
       if (refusal !== undefined) {
         counters.rejected(refusal, 1)
         refusals.refused(record, refusal)
         return transport.abort(accepted.id, "rst", Refusals.refusalTermination(refusal))
       }
       beginTrace(record)
+      record.admitted = header === "off"
       admission.enter()
       connections.add(record)
       counters.accepted(listener)
       start(
         record,
-        spec.kind === "tcp"
+        spec.kind === "tcp" && header === "off"
           ? route(record)
-          : Effect.flatMap(learn(record, spec), (routable) => (routable ? route(record) : Effect.void))
+          : Effect.flatMap(learn(record, spec, header), (routable) => (routable ? route(record) : Effect.void))
       )
     }
 
@@ -195,9 +215,13 @@ export const make = Effect.fnUntraced(
       counters.ended(record, ended, durationMs)
       if (record.route !== undefined) router.end(record.route, ended.phase === "relay" ? ended : undefined)
       admission.leave()
-      clients.leave(record.client.key)
-      log.write(accessEntry(record, ended, contextOf(durationMs)))
-      if (record.trace !== undefined) finishTrace(record.trace, record, ended)
+      if (record.admitted) clients.leave(record.client.key)
+      // Lines of those who are turned away are bounded, here as at the accept.
+      if (record.refusal !== undefined) refusals.refused(record, record.refusal)
+      else {
+        log.write(accessEntry(record, ended, contextOf(durationMs)))
+        if (record.trace !== undefined) finishTrace(record.trace, record, ended)
+      }
       connections.remove(record)
     }
 
@@ -231,6 +255,7 @@ export const make = Effect.fnUntraced(
           backlog: BACKLOG,
           prerouteMs: options.prerouteMs,
           keepaliveMs: options.connection.keepaliveMs,
+          tellLocal: options.proxyOut !== "off",
           extras: options.extras
         },
         {

@@ -73,7 +73,8 @@ export class TrafficCounters extends Context.Service<
 
 /**
  * `limit`: at the limit of connections; `overload`: by an engine that can't leave clients in the backlog meanwhile;
- * `no-address`: the peer's address is none; the others: who it is or what it does.
+ * `no-address`: the peer's address is none; `untrusted-peer`: a PROXY header is required and would not be believed; the others:
+ * who it is or what it does.
  */
 export const rejectReasons = [
   "limit",
@@ -82,6 +83,7 @@ export const rejectReasons = [
   "denied-country",
   "client-limit",
   "rate-limit",
+  "untrusted-peer",
   "no-address"
 ] as const
 

@@ -6,10 +6,17 @@ import type { Endpoint } from "./Transport.ts"
  */
 export type ListenerKind = "tcp" | "tls-passthrough"
 
+/**
+ * Whether peers are believed that tell in a PROXY header for whom they connect. `optional`: a trusted peer that sends none is
+ * the client itself, and so is every other peer; `required`: without the header of a trusted peer nobody is served.
+ */
+export type ProxyIn = "off" | "optional" | "required"
+
 /** Where clients come in, and how. */
 export interface TrafficListener {
   readonly address: Endpoint
   /** The only app it serves (R8), if the server name does not lead to another; undefined: all of them. */
   readonly app: string | undefined
   readonly kind: ListenerKind
+  readonly proxyIn: ProxyIn
 }

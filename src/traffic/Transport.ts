@@ -32,6 +32,8 @@ export interface ListenOptions {
   readonly prerouteMs: number
   /** TCP keepalive on accepted connections; 0 is off. */
   readonly keepaliveMs: number
+  /** Accepted connections tell which address they have come to: at a wildcard address that costs a system call each. */
+  readonly tellLocal?: boolean
   /** None when not given. */
   readonly extras?: ListenExtras
 }
@@ -51,6 +53,8 @@ export const noExtras: ListenExtras = { deferAcceptMs: 0, fastOpen: 0, reusePort
 export interface Accepted {
   readonly id: ConnectionId
   readonly remote: Endpoint
+  /** The address it has connected to, where {@link ListenOptions.tellLocal} asks for it. */
+  readonly local?: Endpoint
 }
 
 /** What a listener tells; plain callbacks, called outside any fiber, never to throw. */

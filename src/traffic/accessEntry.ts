@@ -28,6 +28,7 @@ export const accessEntry = (record: ConnectionRecord, ended: Ended, context: Ent
     pop: context.pop,
     client: record.client.address,
     client_port: record.clientPort,
+    peer: record.announced === undefined ? null : formatEndpoint(record.announced.peer),
     country: record.geo.country ?? null,
     region: record.geo.region ?? null,
     app: record.app ?? "",

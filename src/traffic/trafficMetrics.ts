@@ -70,7 +70,7 @@ const linesDropped = counter("edgeproxy_access_log_dropped_total", "Access-log l
 /** Those that a sound program can have: they are told from the start, so that the first one shows as an increase. */
 const usual: ReadonlyArray<readonly [Termination["by"], Termination["phase"], ReadonlyArray<Cause>]> = [
   ["client", "pre-route", ["rst"]],
-  ["proxy", "pre-route", ["preroute-timeout", "bad-hello", "unknown-name", "internal"]],
+  ["proxy", "pre-route", ["preroute-timeout", "bad-proxy-header", "bad-hello", "unknown-name", "internal"]],
   ["proxy", "route", ["no-backend", "no-capacity"]],
   ["client", "dial", ["rst"]],
   ["backend", "dial", ["refused", "connect-timeout", "unreachable", "rst"]],

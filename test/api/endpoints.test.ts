@@ -274,6 +274,7 @@ describe("operation (D4, D5, T5)", () => {
         phase: "relay",
         client: "203.0.113.7",
         client_port: 50_000,
+        peer: null,
         country: "BR",
         region: "sa",
         listener: "0.0.0.0:8080",

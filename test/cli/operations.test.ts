@@ -179,6 +179,7 @@ describe("D5: connections", () => {
     phase: "relay",
     client: "203.0.113.7",
     client_port: 5_000,
+    peer: null,
     country: "BR",
     region: "sa",
     app: "shop",

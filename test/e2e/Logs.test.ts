@@ -41,6 +41,7 @@ describe("the access log", () => {
         pop: "test-pop",
         client: "127.1.2.3",
         client_port: port ?? 0,
+        peer: null,
         country: "BR",
         region: "sa",
         app: "",

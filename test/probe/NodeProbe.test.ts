@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import { HealthProbe, type Probe, type ProbeError } from "../../src/backends/HealthProbe.ts"
 import * as NodeProbe from "../../layers/probe/NodeProbe.ts"
 import { MAX_STATUS_LINE, statusOf } from "../../layers/probe/statusLine.ts"
+import type { ProxyOut } from "../../src/traffic/ProxyHeaderOut.ts"
 import type { Endpoint } from "../../src/traffic/Transport.ts"
 import { blackHole } from "../support/blackHole.ts"
 import { type Peer, refusing, serve } from "../support/tcp.ts"
@@ -11,10 +12,15 @@ const tcp: Probe = { kind: "tcp" }
 const http: Probe = { kind: "http", path: "/health", expectedStatus: 200 }
 
 /** `passed`, or why not. */
-const outcome = (to: Endpoint, what: Probe, timeoutMs = 2_000): Effect.Effect<"passed" | ProbeError["reason"]> =>
+const outcome = (
+  to: Endpoint,
+  what: Probe,
+  timeoutMs = 2_000,
+  proxyOut: ProxyOut = "off"
+): Effect.Effect<"passed" | ProbeError["reason"]> =>
   HealthProbe.use(({ probe }) => probe(to, what, timeoutMs)).pipe(
     Effect.match({ onSuccess: () => "passed" as const, onFailure: ({ reason }) => reason }),
-    Effect.provide(NodeProbe.layer)
+    Effect.provide(NodeProbe.layer(proxyOut))
   )
 
 /** A server that answers the whole request so. */
@@ -152,4 +158,30 @@ describe("the status line", () => {
     assert.strictEqual(statusOf("HTTP/1.1 200 " + "x".repeat(MAX_STATUS_LINE)), "malformed")
     assert.strictEqual(statusOf("G"), "malformed")
   })
+})
+
+describe("H1: a check of backends that expect a PROXY header", () => {
+  const own = /^PROXY TCP4 127\.0\.0\.1 127\.0\.0\.1 \d+ \d+\r\n/
+
+  it.live("sends one for itself and leaves in order, so that it is no broken one to them", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      assert.strictEqual(yield* outcome(server.endpoint, tcp, 2_000, "v1"), "passed")
+      assert.strictEqual(yield* outcome(server.endpoint, tcp, 2_000, "v2"), "passed")
+      const [first, second] = [yield* server.peer(0), yield* server.peer(1)]
+      for (const peer of [first, second]) yield* peer.awaitFin
+      assert.match(first.text(), own)
+      assert.strictEqual(second.text(), "\r\n\r\n\0\r\nQUIT\n\x20\0\0\0")
+    })
+  )
+
+  it.live("sends it ahead of its request", () =>
+    Effect.gen(function* () {
+      const server = yield* saying("HTTP/1.1 200 OK\r\n\r\n")
+      assert.strictEqual(yield* outcome(server.endpoint, http, 2_000, "v1"), "passed")
+      const text = (yield* server.peer(0)).text()
+      assert.match(text, own)
+      assert.include(text, "\r\nGET /health HTTP/1.1\r\n")
+    })
+  )
 })

@@ -8,6 +8,7 @@ import {
   type ConnectionId,
   DialError,
   type Ended,
+  type Endpoint,
   type Listener,
   type ListenerEvents,
   type ListenOptions,
@@ -95,7 +96,7 @@ export interface ScriptedTransport {
   /** The last call of `bridge`. */
   readonly dial: () => Dial
   /** A client connects. */
-  readonly accept: (address?: string, listener?: number) => ConnectionId
+  readonly accept: (address?: string, listener?: number, local?: Endpoint) => ConnectionId
   /** The client says something. */
   readonly say: (id: ConnectionId, bytes: Uint8Array) => void
   /** The client has nothing more to say. */
@@ -267,10 +268,11 @@ export const make = (now: () => number): ScriptedTransport => {
       if (last === undefined) throw new Error("nothing was dialled")
       return last
     },
-    accept: (address = "203.0.113.7", listener = 0) => {
+    accept: (address = "203.0.113.7", listener = 0, local = undefined) => {
       const events = listeners[listener]?.events
       if (events === undefined) throw new Error("nobody listens")
-      const accepted: Accepted = { id: nextId++, remote: { address, port: 50_000 } }
+      const remote = { address, port: 50_000 }
+      const accepted: Accepted = { id: nextId++, remote, ...(local === undefined ? {} : { local }) }
       const counts: LiveCounts = { bytesIn: 0, bytesOut: 0, idleMs: 0, waiting: 0 }
       const said = new Uint8Array(0)
       open.set(accepted.id, {

@@ -36,6 +36,8 @@ export interface TrafficRigOptions {
   readonly connection?: Partial<ConnectionOptions>
   readonly drain?: Partial<DrainOptions>
   readonly listeners?: ReadonlyArray<Partial<TrafficListener> & Pick<TrafficListener, "address" | "app">>
+  readonly trusted?: TrafficOptions["trusted"]
+  readonly proxyOut?: TrafficOptions["proxyOut"]
   readonly preroute?: Partial<TrafficOptions["preroute"]>
   readonly routing?: RoutingOptions
   readonly maxConnections?: number
@@ -89,8 +91,10 @@ export const make = Effect.fnUntraced(function* (options: TrafficRigOptions = {}
   const shutdown = Shutdown.make()
   const layer = Traffic.layer({
     listeners: (options.listeners ?? [{ address: { address: "0.0.0.0", port: 8_080 }, app: undefined }]).map(
-      (listener) => ({ kind: "tcp", ...listener })
+      (listener) => ({ kind: "tcp", proxyIn: "off", ...listener })
     ),
+    trusted: options.trusted ?? [],
+    proxyOut: options.proxyOut ?? "off",
     preroute: { sniRoutes: [], unknownSni: "default", ...options.preroute },
     extras: noExtras,
     pop: "gru1",

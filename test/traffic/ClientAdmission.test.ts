@@ -65,6 +65,7 @@ describe("who is let in", () => {
           pop: "gru1",
           client: trafficRig.brazilian,
           client_port: 50_000,
+          peer: null,
           country: "BR",
           region: "sa",
           app: "",

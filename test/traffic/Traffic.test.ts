@@ -55,6 +55,7 @@ describe("a connection that works", () => {
           pop: "gru1",
           client: trafficRig.brazilian,
           client_port: 50_000,
+          peer: null,
           country: "BR",
           region: "sa",
           app: "web",

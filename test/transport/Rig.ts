@@ -70,6 +70,7 @@ export interface RigOptions {
   readonly ipv6Only?: boolean
   readonly backlog?: number
   readonly keepaliveMs?: number
+  readonly tellLocal?: boolean
   readonly extras?: ListenExtras
   /** In the very call in which the engine tells. */
   readonly onAccept?: (accepted: Accepted) => void
@@ -104,6 +105,7 @@ export const make = (options: RigOptions = {}): Effect.Effect<Rig, ListenError, 
         backlog: options.backlog ?? 4_096,
         prerouteMs: options.prerouteMs ?? 10_000,
         keepaliveMs: options.keepaliveMs ?? 30_000,
+        ...(options.tellLocal === undefined ? {} : { tellLocal: options.tellLocal }),
         ...(options.extras === undefined ? {} : { extras: options.extras })
       },
       {

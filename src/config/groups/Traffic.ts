@@ -5,8 +5,6 @@ import { inGroup } from "../Variable.ts"
 
 const define = inGroup("Traffic")
 
-const proxyProtocol = "the PROXY protocol"
-
 // The kernel's own bound for TCP_KEEPIDLE.
 const longestKeepaliveSecs = 32_767
 
@@ -105,12 +103,10 @@ export const traffic = {
   proxyProtocolIn: define(literals(["off", "optional", "required"]), {
     name: "EDGEPROXY_PROXY_PROTOCOL_IN",
     default: "off",
-    activeFrom: proxyProtocol,
     doc: "PROXY header of trusted peers: `off`, `optional`, or `required`, which refuses clients without"
   }),
   proxyProtocolTrustedCidrs: define(networks, {
     name: "EDGEPROXY_PROXY_PROTOCOL_TRUSTED_CIDRS",
-    activeFrom: proxyProtocol,
     doc: "Networks whose PROXY headers are believed, comma separated"
   }),
   overloadLoopDelayMs: define(milliseconds(), {
@@ -126,7 +122,6 @@ export const traffic = {
   proxyProtocolOut: define(literals(["off", "v1", "v2"]), {
     name: "EDGEPROXY_PROXY_PROTOCOL_OUT",
     default: "off",
-    activeFrom: proxyProtocol,
     doc: "PROXY header to backends: `off`, `v1`, or `v2`, which carries the client's country and region too"
   }),
   shutdownTimeoutMs: define(seconds({ minimum: 0 }), {

@@ -58,6 +58,20 @@ export const cases: ReadonlyArray<Case> = [
     })
   },
   {
+    name: "that its clients have come to, where somebody wants to know",
+    skip,
+    run: Effect.gen(function* () {
+      const rig = yield* Rig.make({ host: "::", tellLocal: true })
+      const { port } = rig.listener.address
+      const localOf = (to: string) => Effect.map(rig.client({ to }), ({ accepted }) => accepted.local)
+      assert.deepStrictEqual(yield* localOf("::1"), { address: "::1", port })
+      assert.deepStrictEqual(yield* localOf("127.1.2.3"), { address: "::ffff:127.1.2.3", port })
+      const four = yield* Rig.make({ tellLocal: true })
+      assert.deepStrictEqual((yield* four.client()).accepted.local, four.listener.address)
+      assert.isUndefined((yield* (yield* Rig.make()).client()).accepted.local)
+    })
+  },
+  {
     name: "of IPv6 only, where that is asked for",
     skip,
     run: Effect.gen(function* () {

@@ -8,6 +8,7 @@ import { blackHole } from "../../support/blackHole.ts"
 import { seededBytes, sha256 } from "../../support/bytes.ts"
 import { alpn, message, records, serverName } from "../../support/clientHello.ts"
 import { sendFlow } from "../../support/dialog.ts"
+import { tlv, v2 } from "../../support/proxyHeader.ts"
 import { echo, refusing, serve } from "../../support/tcp.ts"
 import type { Case } from "../Case.ts"
 import * as Rig from "../Rig.ts"
@@ -289,6 +290,70 @@ export const cases: ReadonlyArray<Case> = [
       yield* leaving.peer.finish
       const error = yield* Effect.flip(rig.transport.preread(leaving.id, "client-hello", MAX_PREREAD))
       assert.strictEqual(error.reason, "Malformed")
+    })
+  },
+  {
+    name: "a PROXY header and then a ClientHello, which are taken and left; all in one packet or in many",
+    run: Effect.gen(function* () {
+      const header = v2({ rest: tlv(5, "u-1") })
+      const hello = records(message({ extensions: [serverName("db.example.com")] }))
+      const bytes = Buffer.concat([header, hello, Buffer.from("early data")])
+      const server = yield* serve({ onPeer: echo })
+      const rig = yield* Rig.make()
+      for (const size of [bytes.length, 1, 40]) {
+        const client = yield* rig.client()
+        const looking = yield* Effect.forkChild(
+          Effect.gen(function* () {
+            const first = yield* rig.transport.preread(client.id, "proxy", MAX_PREREAD)
+            assert.strictEqual(sha256(first.subarray(0, header.length)), sha256(header))
+            rig.transport.consume(client.id, header.length)
+            const second = yield* rig.transport.preread(client.id, "client-hello", MAX_PREREAD)
+            assert.strictEqual(sha256(second.subarray(0, hello.length)), sha256(hello))
+          }),
+          { startImmediately: true }
+        )
+        for (let at = 0; at < bytes.length; at += size) yield* client.peer.send(bytes.subarray(at, at + size))
+        yield* Fiber.join(looking)
+        yield* rig.bridge(client.id, server.endpoint)
+        yield* client.peer.awaitBytes(bytes.length - header.length)
+        assert.strictEqual(client.peer.sha256(), sha256(bytes.subarray(header.length)))
+        yield* client.peer.finish
+        assert.strictEqual((yield* rig.end(client.id)).bytesIn, bytes.length - header.length)
+      }
+    })
+  },
+  {
+    name: "that are no PROXY header at once, a broken one, one that is cut, and none at all",
+    run: Effect.gen(function* () {
+      const rig = yield* Rig.make()
+      const ask = Effect.fnUntraced(function* (bytes: Uint8Array | string, finish = false) {
+        const client = yield* rig.client()
+        yield* client.peer.send(bytes)
+        if (finish) yield* client.peer.finish
+        return yield* rig.transport
+          .preread(client.id, "proxy", MAX_PREREAD)
+          .pipe(Effect.match({ onSuccess: text, onFailure: ({ reason }) => `!${reason}` }))
+      })
+      assert.strictEqual(yield* ask("GET /"), "GET /")
+      assert.strictEqual(yield* ask("PROXX"), "PROXX")
+      assert.strictEqual(yield* ask("PROXY TCP9 1 2 3 4\r\n"), "!Malformed")
+      assert.strictEqual(yield* ask(v2({ rest: tlv(3, [1, 2, 3, 4]) })), "!Malformed")
+      assert.strictEqual(yield* ask(v2({ length: 65_535 })), "!Malformed")
+      assert.strictEqual(yield* ask("PRO", true), "PRO")
+      assert.strictEqual(yield* ask("PROXY TCP4", true), "!Malformed")
+      assert.strictEqual(yield* ask("", true), "")
+    })
+  },
+  {
+    name: "not beyond the deadline, which half a header that goes on and on does not move",
+    run: Effect.gen(function* () {
+      const rig = yield* Rig.make({ prerouteMs: 400 })
+      const client = yield* rig.client()
+      yield* client.peer.send("PROXY UNKNOWN ")
+      yield* Effect.forkScoped(Effect.forever(Effect.andThen(client.peer.send("x"), Effect.sleep(20))))
+      const { reason } = yield* Effect.flip(rig.transport.preread(client.id, "proxy", MAX_PREREAD))
+      assert.strictEqual(reason, "Deadline")
+      assert.strictEqual(Rig.why(yield* rig.end(client.id)), "proxy pre-route preroute-timeout")
     })
   },
   {

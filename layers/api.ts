@@ -47,6 +47,7 @@ export const ApiEndpoint = Layer.unwrap(
           get spillAt() {
             return live.current().spillAt
           },
+          serverNames: { routes: config.tlsSniRoutes, unknown: config.tlsUnknownSni },
           refusalOf: clients.refusalOf
         })
       ])

@@ -33,6 +33,7 @@ const explain = HttpApiEndpoint.get("explain", "/explain", {
   query: {
     ip: Schema.String,
     app: Schema.optional(Schema.String),
+    sni: Schema.optional(Schema.String),
     shown: Schema.optional(
       Schema.Int.annotate({ expected: "an integer from 1 to 100" }).check(
         Schema.isBetween({ minimum: 1, maximum: 100 }, { expected: "an integer from 1 to 100" })
@@ -43,7 +44,8 @@ const explain = HttpApiEndpoint.get("explain", "/explain", {
   error: BadRequest
 }).annotateMerge(
   OpenApi.annotations({
-    summary: "Where a client would go, and why; `shown` bounds each list. It changes nothing (D4)"
+    summary:
+      "Where a client would go, and why; `sni`: with this TLS server name; `shown` bounds each list. It changes nothing (D4)"
   })
 )
 

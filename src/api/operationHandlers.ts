@@ -95,14 +95,13 @@ export const layer = HttpApiBuilder.group(
         Effect.map(Clock.currentTimeMillis, (now) => ({
           actors: supervisor.list().map((status) => actorJson(status, now))
         })),
-      explain: ({ query: { app, ip, shown } }) =>
-        explain
-          .explain(ip, app, shown)
-          .pipe(
-            Effect.mapError(
-              ({ message }) => new BadRequest({ error: "bad request", issues: [{ path: "ip", message }] })
-            )
-          ),
+      explain: ({ query: { app, ip, shown, sni } }) =>
+        explain.explain(ip, app, shown, sni).pipe(
+          Effect.mapError(({ message, reason }) => {
+            const path = reason === "address" ? "ip" : "sni"
+            return new BadRequest({ error: "bad request", issues: [{ path, message }] })
+          })
+        ),
       live: () => Effect.mapError(live.join, ({ message }) => new Unavailable({ error: message })),
       table: () => Effect.sync(() => tableJson(table.status())),
       confirmTable: Effect.fnUntraced(function* () {

@@ -175,6 +175,7 @@ export const Explanation = Schema.Struct({
     region: Schema.NullOr(Schema.String),
     refused: Schema.NullOr(Schema.Literals(clientRefusals))
   }),
+  sni: Schema.NullOr(Schema.Struct({ name: Schema.String, routed: Schema.Boolean, refused: Schema.Boolean })),
   app: Schema.NullOr(Schema.String),
   pop_region: Schema.String,
   panic: Schema.Boolean,

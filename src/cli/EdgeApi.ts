@@ -45,7 +45,8 @@ export interface RunningEdge {
   readonly explain: (
     ip: string,
     app: string | undefined,
-    limit: number
+    limit: number,
+    sni: string | undefined
   ) => Effect.Effect<typeof schemas.Explanation.Type, EdgeError>
   readonly table: Effect.Effect<typeof schemas.Table.Type, EdgeError>
   /** False when no update was held. */

@@ -74,7 +74,7 @@ export const make = Effect.fnUntraced(function* ({ token, url }: EdgeClientOptio
       draining
         ? Effect.asVoid(asked(backends.drain({ params: { id } })))
         : Effect.asVoid(asked(backends.undrain({ params: { id } }))),
-    explain: (ip, app, shown) => asked(operations.explain({ query: { ip, app, shown } })),
+    explain: (ip, app, shown, sni) => asked(operations.explain({ query: { ip, app, shown, sni } })),
     table: asked(operations.table()),
     confirmTable: Effect.map(asked(operations.confirmTable()), ({ confirmed }) => confirmed),
     connections: ({ after, limit }) => asked(operations.connections({ query: { after, limit } })),

@@ -79,17 +79,23 @@ const choiceText = (choice: Explanation["choice"]): string => {
   return `choice   none: ${why}; the client would be reset`
 }
 
+const nameText = ({ name, refused, routed }: NonNullable<Explanation["sni"]>): string => {
+  const where = routed ? "a route leads to the app" : "no route: the app is the listener's"
+  return `sni      ${printable(name)}; ${refused ? "no route: the client would be reset" : where}`
+}
+
 const cut = (list: { readonly total: number; readonly shown: ReadonlyArray<unknown> }): string =>
   list.shown.length < list.total ? `, ${list.shown.length} shown` : ""
 
 /** D4 for people. */
 export const explanationText = (explanation: Explanation): string => {
-  const { app, binding, candidates, choice, client, out, panic, pop_region } = explanation
+  const { app, binding, candidates, choice, client, out, panic, pop_region, sni } = explanation
   const head = [
     clientText(client),
     ...(client.refused === null
       ? []
       : [`refused  ${refusals[client.refused]}; what follows is how it would be otherwise`]),
+    ...(sni === null ? [] : [nameText(sni)]),
     `pop      ${printable(pop_region)}; ${app === null ? "backends of all apps" : `backends of app ${printable(app)}`}`,
     binding === null ? "binding  none" : bindingText(binding),
     choiceText(choice),

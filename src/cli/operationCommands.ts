@@ -24,14 +24,15 @@ export const explainCommand = Command.make(
       Flag.withDescription("As on a listener of this app; without it, of all apps"),
       Flag.optional
     ),
+    sni: Flag.String("sni").pipe(Flag.withDescription("With this TLS server name"), Flag.optional),
     limit: flags.limit("backends of each kind", 20),
     json: flags.json,
     ...flags.edge
   },
-  ({ app, ip, json, limit, ...address }) =>
-    ask(address, (edge) => edge.explain(ip, Option.getOrUndefined(app), Math.min(limit, MAX_EXPLAINED))).pipe(
-      Effect.flatMap((explanation) => answer(json, explanation, explanationText))
-    )
+  ({ app, ip, json, limit, sni, ...address }) =>
+    ask(address, (edge) =>
+      edge.explain(ip, Option.getOrUndefined(app), Math.min(limit, MAX_EXPLAINED), Option.getOrUndefined(sni))
+    ).pipe(Effect.flatMap((explanation) => answer(json, explanation, explanationText)))
 ).pipe(
   Command.withDescription("Say where a client would go now, and why; it changes nothing"),
   Command.withExamples([{ command: "edgeproxy explain 203.0.113.7 --app shop" }])

@@ -5,8 +5,10 @@ import * as Layer from "effect/Layer"
 import { forEachSliced } from "../actor/Sliced.ts"
 import type { ClientRefusal } from "../domain/AccessList.ts"
 import { type Client, clientFromText, formatClientKey } from "../domain/Client.ts"
+import { hostNameFromBytes } from "../domain/HostName.ts"
 import type { Region } from "../domain/Region.ts"
 import type { ClientGeo } from "../domain/Score.ts"
+import * as SniRoutes from "../domain/SniRoutes.ts"
 import { Bindings } from "./Bindings.ts"
 import {
   barrierOf,
@@ -25,7 +27,7 @@ import { Upstreams } from "./Upstreams.ts"
 
 /** The question can't be answered. */
 export class ExplainError extends Data.TaggedError("ExplainError")<{
-  readonly reason: "address"
+  readonly reason: "address" | "server-name"
   readonly message: string
 }> {}
 
@@ -33,8 +35,12 @@ export interface ExplainOptions {
   readonly region: Region
   readonly spillAt: "hard" | "soft"
   /** Whether a client would be let in at all; without it everybody is. */
+  /** Where TLS server names lead; without it nowhere. */
+  readonly serverNames?: { readonly routes: ReadonlyArray<SniRoutes.SniRoute>; readonly unknown: "default" | "refuse" }
   readonly refusalOf?: (client: Client, place: ClientGeo) => ClientRefusal | undefined
 }
+
+const encoder = new TextEncoder()
 
 /** Entries of each list of an answer, and the most that may be asked for. */
 export const SHOWN = 20
@@ -47,8 +53,16 @@ export const MAX_SHOWN = 100
 export class Explain extends Context.Service<
   Explain,
   {
-    /** `app` undefined: as on a listener without one. `shown` bounds each list of the answer. */
-    readonly explain: (ip: string, app: string | undefined, shown?: number) => Effect.Effect<Explanation, ExplainError>
+    /**
+     * `app` undefined: as on a listener without one. `shown` bounds each list of the answer. `sni`: the client asks for this
+     * TLS server name.
+     */
+    readonly explain: (
+      ip: string,
+      app: string | undefined,
+      shown?: number,
+      sni?: string
+    ) => Effect.Effect<Explanation, ExplainError>
   }
 >()("edgeproxy/routing/Explain") {
   static readonly layer = (
@@ -61,6 +75,9 @@ export const make = Effect.fnUntraced(function* (options: ExplainOptions) {
   const bindings = yield* Bindings
   const upstreams = yield* Upstreams
   const geo = yield* GeoResolver
+
+  const { routes = [], unknown = "default" } = options.serverNames ?? {}
+  const names = SniRoutes.make(routes)
 
   const rehearse = (request: RouteRequest) =>
     bindings.rehearse(() => {
@@ -85,11 +102,22 @@ export const make = Effect.fnUntraced(function* (options: ExplainOptions) {
     return list
   })
 
-  const explain = Effect.fnUntraced(function* (ip: string, app: string | undefined, shown: number = SHOWN) {
+  const explain = Effect.fnUntraced(function* (
+    ip: string,
+    listenerApp: string | undefined,
+    shown: number = SHOWN,
+    sni?: string
+  ) {
     const client = clientFromText(ip)
     if (client === undefined) {
       return yield* new ExplainError({ reason: "address", message: "expected an IPv4 or IPv6 address" })
     }
+    const name = sni === undefined ? undefined : hostNameFromBytes(encoder.encode(sni))
+    if (sni !== undefined && name === undefined) {
+      return yield* new ExplainError({ reason: "server-name", message: "expected a host name" })
+    }
+    const named = name === undefined ? undefined : names.appOf(name)
+    const app = named ?? listenerApp
     const limit = Math.min(Math.max(1, Math.trunc(shown)), MAX_SHOWN)
     const place = geo.resolve(client)
     const request: RouteRequest = { client, geo: place, app, tried: [] }
@@ -134,6 +162,10 @@ export const make = Effect.fnUntraced(function* (options: ExplainOptions) {
         region: place.region ?? null,
         refused: options.refusalOf?.(client, place) ?? null
       },
+      sni:
+        name === undefined
+          ? null
+          : { name, routed: named !== undefined, refused: named === undefined && unknown === "refuse" },
       app: app ?? null,
       pop_region: options.region,
       panic,

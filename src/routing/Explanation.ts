@@ -85,6 +85,14 @@ export interface Explanation {
     /** Why it would not be let in now, whatever follows; null when it would. */
     readonly refused: ClientRefusal | null
   }
+  /** The TLS server name it asks for; null when that was not the question. */
+  readonly sni: {
+    readonly name: string
+    /** A route leads from it to the app; else it is the listener's. */
+    readonly routed: boolean
+    /** Clients that ask for it are reset. */
+    readonly refused: boolean
+  } | null
   /** Null: the backends of all apps. */
   readonly app: string | null
   readonly pop_region: string

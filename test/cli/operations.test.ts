@@ -26,6 +26,7 @@ const candidate = (fields: Partial<Explanation["candidates"]["shown"][number]>) 
 
 const explanation: Explanation = {
   client: { address: "2001:db8::7", key: "2001:db8::/64", country: "BR", region: "sa", refused: null },
+  sni: null,
   app: "shop",
   pop_region: "eu",
   panic: false,
@@ -46,7 +47,7 @@ describe("D4: explain", () => {
         }
       }
       const { out } = yield* run(["explain", "2001:db8::7", "--app", "shop", "--limit", "1000"], { edge })
-      assert.deepStrictEqual(asked, [["2001:db8::7", "shop", 100]])
+      assert.deepStrictEqual(asked, [["2001:db8::7", "shop", 100, undefined]])
       assert.strictEqual(
         out,
         [
@@ -67,7 +68,18 @@ describe("D4: explain", () => {
       )
       const json = yield* run(["explain", "2001:db8::7", "--json"], { edge })
       assert.deepStrictEqual(JSON.parse(json.out), explanation)
-      assert.deepStrictEqual(asked[1], ["2001:db8::7", undefined, 20])
+      assert.deepStrictEqual(asked[1], ["2001:db8::7", undefined, 20, undefined])
+      const named: Explanation = { ...explanation, sni: { name: "db.example.com", routed: true, refused: false } }
+      const bySni = yield* run(["explain", "2001:db8::7", "--sni", "db.example.com"], {
+        edge: {
+          explain: (...question) => {
+            asked.push(question)
+            return Effect.succeed(named)
+          }
+        }
+      })
+      assert.deepStrictEqual(asked[2], ["2001:db8::7", undefined, 20, "db.example.com"])
+      assert.include(bySni.out, "\nsni      db.example.com; a route leads to the app\n")
     })
   )
 

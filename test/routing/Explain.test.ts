@@ -440,3 +440,24 @@ describe("D4: what it says is what then happens, and asking changes nothing", ()
     }
   }
 })
+
+it.effect("goes by the TLS server name, where a route leads from it; else by the listener's app", () =>
+  Effect.gen(function* () {
+    const { explain, upstreams } = yield* services
+    upstreams.put(backend({ id: "p", app: "pg" }))
+    upstreams.put(backend({ id: "w", app: "web" }))
+    const ask = (sni: string, app?: string) => explain.explain("192.0.2.1", app, undefined, sni)
+    const routed = yield* ask("DB.example.com.", "web")
+    assert.deepStrictEqual(
+      [routed.sni, routed.app, routed.choice.backend],
+      [{ name: "db.example.com", routed: true, refused: false }, "pg", "p"]
+    )
+    const other = yield* ask("example.org", "web")
+    assert.deepStrictEqual(
+      [other.sni, other.app, other.choice.backend],
+      [{ name: "example.org", routed: false, refused: true }, "web", "w"]
+    )
+    assert.isNull((yield* explain.explain("192.0.2.1", undefined)).sni)
+    assert.strictEqual((yield* Effect.flip(ask("not a name"))).reason, "server-name")
+  }).pipe(Effect.provide(layer({}, { serverNames: { routes: [["*.example.com", "pg"]], unknown: "refuse" } })))
+)

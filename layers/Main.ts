@@ -6,6 +6,7 @@ import { BackendEvents } from "../src/backends/BackendEvents.ts"
 import * as SlowStart from "../src/backends/SlowStart.ts"
 import * as transitionSpans from "../src/backends/transitionSpans.ts"
 import { LiveConfig } from "../src/config/LiveConfig.ts"
+import { Collectors } from "../src/observe/Collectors.ts"
 import { Conditions } from "../src/observe/Conditions.ts"
 import { servedApps, trafficListeners } from "../src/config/listeners.ts"
 import { LoopDelay } from "../src/observe/LoopDelay.ts"
@@ -231,4 +232,7 @@ const Edge = Layer.unwrap(
 )
 
 /** With what may change while it runs, and who looks after whoever runs. */
-export const Main = Edge.pipe(Layer.provide([liveConfig, Conditions.layer]), Layer.provide(Supervisor.layer))
+export const Main = Edge.pipe(
+  Layer.provide([liveConfig, Conditions.layer, Collectors.layer]),
+  Layer.provide(Supervisor.layer)
+)

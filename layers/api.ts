@@ -5,13 +5,26 @@ import { Registry } from "../src/backends/Registry.ts"
 import { EdgeConfig } from "../src/config/EdgeConfig.ts"
 import { LiveConfig } from "../src/config/LiveConfig.ts"
 import { trafficListeners } from "../src/config/listeners.ts"
+import { readyMetrics } from "../src/api/readyMetrics.ts"
+import { Ready } from "../src/api/Ready.ts"
+import { registryMetrics } from "../src/backends/registryMetrics.ts"
+import { Collectors } from "../src/observe/Collectors.ts"
 import { Explain } from "../src/routing/Explain.ts"
 import { ClientAdmission } from "../src/traffic/ClientAdmission.ts"
 import { addressPolicies } from "./addresses.ts"
 import { Host } from "./host/Host.ts"
 import { vitals } from "./host/vitals.ts"
 import * as ApiServer from "./http/ApiServer.ts"
+import { apiMetrics } from "./http/apiMetrics.ts"
 import { connectionsOf, defaultLimits } from "./http/limits.ts"
+
+/** What begins with the API is measured from then on. */
+const measured = Layer.effectDiscard(
+  Effect.gen(function* () {
+    const { add } = yield* Collectors
+    yield* Effect.forEach(yield* Effect.all([readyMetrics, registryMetrics, apiMetrics]), add, { discard: true })
+  })
+)
 
 /** The discovery API and what stands behind it. A file of its own, which is loaded while the listeners serve already. */
 export const ApiEndpoint = Layer.unwrap(
@@ -23,7 +36,8 @@ export const ApiEndpoint = Layer.unwrap(
     const connections = connectionsOf(fdLimit)
     const policies = addressPolicies(config, addresses)
     const isShared = config.corrosionEnabled || config.postgresEnabled
-    return ApiServer.layer({
+    const listeners = trafficListeners(config).length
+    const server = ApiServer.layer({
       address: config.apiListenAddr,
       token: config.apiToken,
       readToken: config.apiReadToken,
@@ -31,10 +45,12 @@ export const ApiEndpoint = Layer.unwrap(
       version: manifest.version,
       pop: config.popId,
       region: config.region,
-      listeners: trafficListeners(config).length,
+      listeners,
       vitals: vitals(fdLimit),
       limits: { connections, connectionsForLoopback: Math.min(defaultLimits.connectionsForLoopback, connections / 2) }
-    }).pipe(
+    })
+    return measured.pipe(
+      Layer.provide([server, Ready.layer({ listeners })]),
       Layer.provide([
         Registry.layer({
           pop: config.popId,

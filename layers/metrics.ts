@@ -7,9 +7,11 @@ import { actorMetrics } from "../src/actor/actorMetrics.ts"
 import { healthMetrics } from "../src/backends/healthMetrics.ts"
 import { EdgeConfig } from "../src/config/EdgeConfig.ts"
 import { loopDelayMetric } from "../src/observe/LoopDelay.ts"
+import { Collectors } from "../src/observe/Collectors.ts"
 import { Metrics } from "../src/observe/Metrics.ts"
 import { Telemetry } from "../src/observe/Telemetry.ts"
 import { telemetryMetrics } from "../src/observe/telemetryMetrics.ts"
+import { geoMetrics } from "../src/routing/geoMetrics.ts"
 import { routingMetrics } from "../src/routing/routingMetrics.ts"
 import { Shutdown } from "../src/traffic/Shutdown.ts"
 import { trafficMetrics } from "../src/traffic/trafficMetrics.ts"
@@ -37,6 +39,8 @@ const collectors = Effect.gen(function* () {
     actorMetrics,
     loopDelayMetric,
     telemetryMetrics,
+    geoMetrics,
+    Effect.map(Collectors, ({ all }) => all),
     Effect.succeed(process)
   ])
 })

@@ -44,6 +44,7 @@ export class ApiServer extends Context.Service<
   {
     /** As bound: port 0 is resolved. */
     readonly address: Endpoint
+    readonly counts: () => HttpListener.ListenerCounts
   }
 >()("edgeproxy/layers/http/ApiServer") {}
 
@@ -57,7 +58,7 @@ const make = Effect.fnUntraced(
     const ends = Effect.raceFirst(Deferred.await(closing), Deferred.await(handedOver))
     const api = yield* app.make({ ...options, closing: ends })
     const handler = yield* NodeHttpServer.makeHandler(api, { scope: fibers })
-    const address = yield* HttpListener.listen({
+    const { address, counts } = yield* HttpListener.listen({
       address: options.address,
       until: Deferred.await(handedOver),
       limits: { ...defaultLimits, ...options.limits },
@@ -68,7 +69,7 @@ const make = Effect.fnUntraced(
     // Ahead of the listener, which would wait for them.
     yield* Effect.addFinalizer(() => Deferred.succeed(closing, undefined))
     yield* Effect.logInfo("API endpoint", { address: formatEndpoint(address) })
-    return ApiServer.of({ address })
+    return ApiServer.of({ address, counts })
   },
   Effect.annotateLogs({ service: "api" })
 )

@@ -73,6 +73,20 @@ const makeServer = ({ headersMs, idleMs, requestMs }: ServerLimits): http.Server
 
 const isOf = (paths: ReadonlyArray<string>, url: string = ""): boolean => paths.includes(url.split("?", 1)[0] ?? "")
 
+/** A server that listens. */
+export interface Listening {
+  /** As bound: port 0 is resolved. */
+  readonly address: Endpoint
+  readonly counts: () => ListenerCounts
+}
+
+export interface ListenerCounts {
+  /** Requests by the status they were answered with; 0: they went without an answer. */
+  readonly answers: ReadonlyMap<number, number>
+  readonly active: number
+  readonly connections: number
+}
+
 /**
  * An HTTP server that its clients can't hold up: every wait has an end, every number a bound, and one client can take only
  * its part (D6). The address is the one really bound. It closes with the scope, within a second.
@@ -84,12 +98,13 @@ export const listen = Effect.fnUntraced(function* ({
   probes,
   streams,
   until = Effect.never
-}: ListenerOptions): Effect.fn.Return<Endpoint, ListenError, Scope.Scope> {
+}: ListenerOptions): Effect.fn.Return<Listening, ListenError, Scope.Scope> {
   const passed = yield* PassedSockets
   const server = makeServer(limits)
   const doorkeeper = Doorkeeper.make(limits)
   const guests = new Map<Duplex, Doorkeeper.Guest>()
   const sockets = new Map<Doorkeeper.Guest, Duplex>()
+  const answers = new Map<number, number>([[200, 0]])
   let closing = false
 
   server.on("connection", (socket) => {
@@ -131,6 +146,10 @@ export const listen = Effect.fnUntraced(function* ({
     if (guest === undefined) return void socket.destroy()
     // More that came with what was refused.
     if (guest.refused) return
+    response.once("close", () => {
+      const status = response.headersSent ? response.statusCode : 0
+      answers.set(status, (answers.get(status) ?? 0) + 1)
+    })
     const refusal = doorkeeper.begin(guest, isOf(probes, request.url), performance.now())
     if (refusal !== undefined) return refuseLater(socket, response, refusal)
     const isStream = isOf(streams, request.url)
@@ -196,5 +215,8 @@ export const listen = Effect.fnUntraced(function* ({
       Effect.sync(() => void server.close())
     )
   )
-  return bound
+  return {
+    address: bound,
+    counts: () => ({ answers, active: doorkeeper.active(), connections: doorkeeper.connections() })
+  }
 })

@@ -6,6 +6,7 @@ import * as References from "effect/References"
 import type { LogLevel } from "effect/LogLevel"
 import type * as Scope from "effect/Scope"
 import { type AccessEntry, AccessLog } from "../../src/observe/AccessLog.ts"
+import { DiagnosticLog } from "../../src/observe/DiagnosticLog.ts"
 import { type LineTarget, type LineWriter, openLineWriter } from "./LineWriter.ts"
 
 export class LogError extends Data.TaggedError("LogError")<{ readonly path: string; readonly detail: string }> {
@@ -112,11 +113,12 @@ const formats = {
 
 /** What the program has to say, on standard error: standard output belongs to the access log. */
 export const diagnostics = ({ format, level }: LogOptions): Layer.Layer<never, LogError> => {
-  const logger = Effect.map(scopedWriter({ fd: 2 }), (writer) =>
-    Logger.map(record, (fields) => void writer.write(formats[format](fields)))
-  )
+  const log = Effect.map(scopedWriter({ fd: 2 }), (writer) => {
+    const logger = Logger.map(record, (fields) => void writer.write(formats[format](fields)))
+    return Layer.merge(Logger.layer([logger]), Layer.succeed(DiagnosticLog, { dropped: writer.dropped }))
+  })
   return Layer.mergeAll(
-    Layer.unwrap(Effect.map(logger, (each) => Logger.layer([each]))),
+    Layer.unwrap(log),
     Layer.succeed(References.MinimumLogLevel, level),
     Layer.succeed(Logger.LogToStderr, true)
   )

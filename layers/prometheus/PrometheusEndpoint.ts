@@ -7,7 +7,7 @@ import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import * as http from "node:http"
 import { Metrics } from "../../src/observe/Metrics.ts"
-import { CONTENT_TYPE, type Page } from "../../src/observe/PrometheusText.ts"
+import { contentTypes, type Format, type Page } from "../../src/observe/PrometheusText.ts"
 import { PassedSockets } from "../../src/traffic/PassedSockets.ts"
 import { codeOf, listenError } from "../../src/traffic/errno.ts"
 import { type Endpoint, formatEndpoint, type ListenError } from "../../src/traffic/Transport.ts"
@@ -64,12 +64,18 @@ const acceptsGzip = (request: HttpServerRequest.HttpServerRequest): boolean =>
   /\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))/i.test(request.headers["accept-encoding"] ?? "")
 
 // One request a connection: a scrape is rare, and connections that idle would take others' places and outlive the drain.
-const common = { connection: "close", vary: "accept-encoding" }
+const common = { connection: "close", vary: "accept, accept-encoding" }
 
-const respond = ({ bytes, chunks }: Page, headers: Readonly<Record<string, string>>) =>
+/** What the scraper can read, as it says: Prometheus asks for OpenMetrics first. */
+const formatFor = (request: HttpServerRequest.HttpServerRequest): Format =>
+  /application\/openmetrics-text\b(?!\s*;[^,]*q=0(\.0*)?\s*(,|;|$))/i.test(request.headers["accept"] ?? "")
+    ? "openmetrics"
+    : "text"
+
+const respond = ({ bytes, chunks }: Page, format: Format, headers: Readonly<Record<string, string>>) =>
   // One chunk at a time, at the pace of the reader; and a fast one must not have the control thread to itself.
   HttpServerResponse.stream(Stream.fromIterable(chunks, { chunkSize: 1 }).pipe(Stream.tap(() => Effect.yieldNow)), {
-    contentType: CONTENT_TYPE,
+    contentType: contentTypes[format],
     contentLength: bytes,
     headers: { ...common, ...headers }
   })
@@ -91,11 +97,12 @@ const answer = Effect.fnUntraced(function* (path: string) {
   const request = yield* HttpServerRequest.HttpServerRequest
   if (request.url !== path && !request.url.startsWith(`${path}?`)) return plain(404, `the metrics are at ${path}`)
   if (request.method !== "GET" && request.method !== "HEAD") return plain(405, "GET or HEAD", { allow: "GET, HEAD" })
-  const page = yield* metrics.page
+  const format = formatFor(request)
+  const page = yield* metrics.page(format)
   // The page must hold for as long as any of it waits to be sent.
   yield* Effect.addFinalizer(() => answered(request))
-  if (!acceptsGzip(request)) return respond(page, {})
-  return respond(yield* gzip(page), { "content-encoding": "gzip" })
+  if (!acceptsGzip(request)) return respond(page, format, {})
+  return respond(yield* gzip(page), format, { "content-encoding": "gzip" })
 })
 
 /** The metrics as Prometheus scrapes them, over HTTP. */

@@ -10,6 +10,7 @@ const openFds = gauge("process_open_fds", "Open file descriptors.")
 const maxFds = gauge("process_max_fds", "Most file descriptors the process may have.")
 const startTime = gauge("process_start_time_seconds", "When the process started, in Unix time.")
 const heap = gauge("nodejs_heap_used_bytes", "JavaScript heap in use.")
+const heapLimit = gauge("nodejs_heap_limit_bytes", "Most that the JavaScript heap may have.")
 const external = gauge("nodejs_external_memory_bytes", "Memory of buffers outside the JavaScript heap.")
 const loopActive = counter(
   "nodejs_event_loop_active_seconds_total",
@@ -29,7 +30,7 @@ export const processMetrics = ({ pop, region, version, vitals }: ProcessOptions)
   const startedAt = performance.timeOrigin / 1_000
   return {
     collect: (sink) =>
-      Effect.map(vitals, ({ cpuSeconds, fdLimit, fds, heap: heapUsed, rss }) => {
+      Effect.map(vitals, ({ cpuSeconds, fdLimit, fds, heap: heapUsed, heapLimit: mostHeap, rss }) => {
         sink.sample(info, labels, 1)
         sink.sample(cpu, noLabels, cpuSeconds)
         sink.sample(resident, noLabels, rss)
@@ -37,6 +38,7 @@ export const processMetrics = ({ pop, region, version, vitals }: ProcessOptions)
         sink.sample(maxFds, noLabels, fdLimit)
         sink.sample(startTime, noLabels, startedAt)
         sink.sample(heap, noLabels, heapUsed)
+        sink.sample(heapLimit, noLabels, mostHeap)
         sink.sample(external, noLabels, process.memoryUsage().external)
         sink.sample(loopActive, noLabels, performance.eventLoopUtilization().active / 1_000)
       })

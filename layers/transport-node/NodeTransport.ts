@@ -184,6 +184,7 @@ export const layer: Layer.Layer<Transport> = Layer.effect(
         threadsLost: 0,
         pipes: 0,
         heldBytes: 0,
+        waitingMessages: 0,
         resetWhilePaused
       })
     })

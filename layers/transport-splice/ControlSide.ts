@@ -38,6 +38,8 @@ export interface ControlSide {
   /** The thread is dead: what it still carried has ended. */
   readonly lose: () => void
   readonly connections: () => number
+  /** Messages to the thread that wait. */
+  readonly waiting: () => number
 }
 
 export interface ControlEvents {
@@ -353,6 +355,7 @@ export const make = (
       // Of clients that were not told of before the thread died.
       Atomics.sub(taken, places.taken, Atomics.exchange(view.header, header.places, 0))
     },
-    connections: () => count
+    connections: () => count,
+    waiting: thread.outbox.size
   }
 }

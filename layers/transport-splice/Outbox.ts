@@ -11,6 +11,8 @@ export interface Outbox {
   /** Puts what waits into the ring; false when some still has to. */
   readonly flush: () => boolean
   readonly isFull: () => boolean
+  /** Messages that wait. */
+  readonly size: () => number
 }
 
 /** `canWait` are kinds of messages that may be read a little later, together with others. */
@@ -43,6 +45,7 @@ export const make = (writer: Writer, longest: number, canWait: ReadonlySet<numbe
       waiting.push({ kind, words: words.slice(0, count) })
     },
     flush,
-    isFull: () => waiting.length > 0
+    isFull: () => waiting.length > 0,
+    size: () => waiting.length
   }
 }

@@ -268,6 +268,7 @@ const make = Effect.fnUntraced(function* (options: SpliceOptions) {
       threadsLost,
       pipes: sum(header.pipesOpen),
       heldBytes: sum(header.heldBytes),
+      waitingMessages: threads.reduce((all, { control }) => all + control.waiting(), 0),
       resetWhilePaused: 0
     })
   })

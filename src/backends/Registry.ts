@@ -57,6 +57,7 @@ export class Registry extends Context.Service<
     readonly registered: () => number
     /** The last change could not be made durable. */
     readonly storeFails: () => boolean
+    readonly store: () => StoreWriter.StoreCounts
   }
 >()("edgeproxy/backends/Registry") {
   static readonly layer = (
@@ -326,7 +327,8 @@ export const make = Effect.fnUntraced(
       },
       quarantined: () => current().quarantined,
       registered: () => fresh.registered(current().states),
-      storeFails: () => failing
+      storeFails: () => failing,
+      store: writer.counts
     })
   },
   Effect.annotateLogs({ service: "registry" })

@@ -13,6 +13,15 @@ import { BackendStore, type StoreChange, StoreError } from "./BackendStore.ts"
 export interface StoreWriter {
   /** Durable when it succeeds. Fails at once when too much waits already. */
   readonly write: (changes: ReadonlyArray<StoreChange>) => Effect.Effect<void, StoreError | Busy>
+  readonly counts: () => StoreCounts
+}
+
+/** What became of those who wanted something written. */
+export interface StoreCounts {
+  readonly waiting: number
+  readonly done: number
+  /** Told that it is not durable, or that too much waits. */
+  readonly failed: number
 }
 
 export class Busy {
@@ -42,7 +51,14 @@ export const make = Effect.gen(function* () {
       Effect.exit
     )
 
-  const settle = (job: Job, exit: Exit.Exit<void, StoreError>) => Deferred.done(job.done, exit)
+  let done = 0
+  let failed = 0
+
+  const settle = (job: Job, exit: Exit.Exit<void, StoreError>) => {
+    if (Exit.isSuccess(exit)) done++
+    else failed++
+    return Deferred.done(job.done, exit)
+  }
 
   const writeAll = Effect.fnUntraced(function* (batch: ReadonlyArray<Job>) {
     const exit = yield* attempt(batch.flatMap(({ changes }) => changes))
@@ -66,8 +82,12 @@ export const make = Effect.gen(function* () {
     write: Effect.fnUntraced(function* (changes) {
       if (changes.length === 0) return
       const done = yield* Deferred.make<void, StoreError>()
-      if (!Queue.offerUnsafe(jobs, { changes, done })) return yield* Effect.fail(new Busy())
+      if (!Queue.offerUnsafe(jobs, { changes, done })) {
+        failed++
+        return yield* Effect.fail(new Busy())
+      }
       yield* Deferred.await(done)
-    })
+    }),
+    counts: () => ({ waiting: Queue.sizeUnsafe(jobs), done, failed })
   } satisfies StoreWriter
 })

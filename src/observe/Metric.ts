@@ -1,4 +1,5 @@
 import type * as Effect from "effect/Effect"
+import type { Exemplars } from "./Exemplar.ts"
 
 /** What the series of a metric have in common. Names and units follow Prometheus: base units, counters end in `_total`. */
 interface Described {
@@ -43,8 +44,8 @@ export const histogram = (name: string, help: string, bounds: ReadonlyArray<numb
  */
 export interface Sink {
   readonly sample: (metric: Plain, labels: Labels, value: number) => void
-  /** `cells` as laid out by `observe`. */
-  readonly histogram: (metric: Histogram, labels: Labels, cells: ArrayLike<number>) => void
+  /** `cells` as laid out by `observe`. `exemplars`: traces of some that were counted, for formats that have a place for them. */
+  readonly histogram: (metric: Histogram, labels: Labels, cells: ArrayLike<number>, exemplars?: Exemplars) => void
 }
 
 /**
@@ -60,11 +61,18 @@ export interface Collector {
 /** Numbers a histogram needs: a bucket for each bound, one for what is above, and the sum. */
 export const cellsOf = (bounds: ReadonlyArray<number>): number => bounds.length + 2
 
-/** Counts a value into the cells that begin at `at`. */
-export const observe = (cells: Float64Array, at: number, bounds: ReadonlyArray<number>, value: number): void => {
+/** The bucket of a value: the first whose bound it does not pass, else the one above all. */
+export const bucketOf = (bounds: ReadonlyArray<number>, value: number): number => {
   const buckets = bounds.length
   let bucket = 0
   while (bucket < buckets && value > (bounds[bucket] ?? Infinity)) bucket++
+  return bucket
+}
+
+/** Counts a value into the cells that begin at `at`. */
+export const observe = (cells: Float64Array, at: number, bounds: ReadonlyArray<number>, value: number): void => {
+  const buckets = bounds.length
+  const bucket = bucketOf(bounds, value)
   cells[at + bucket] = (cells[at + bucket] ?? 0) + 1
   cells[at + buckets + 1] = (cells[at + buckets + 1] ?? 0) + value
 }

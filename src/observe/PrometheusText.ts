@@ -1,3 +1,4 @@
+import type { Exemplar } from "./Exemplar.ts"
 import { type Labels, type Metric, noLabels, type Sink } from "./Metric.ts"
 import * as Utf8Chunks from "./Utf8Chunks.ts"
 
@@ -8,8 +9,16 @@ export interface Page {
   readonly bytes: number
 }
 
-/** Prometheus text exposition format. */
-export const CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+/**
+ * `text`: Prometheus' own. `openmetrics`: OpenMetrics 1.0, which has exemplars; a counter's family is named without `_total`
+ * there.
+ */
+export type Format = "text" | "openmetrics"
+
+export const contentTypes: Readonly<Record<Format, string>> = {
+  text: "text/plain; version=0.0.4; charset=utf-8",
+  openmetrics: "application/openmetrics-text; version=1.0.0; charset=utf-8"
+}
 
 export interface Rendering extends Sink {
   readonly finish: () => Page
@@ -32,15 +41,24 @@ const labelText = (labels: Labels): string => {
   return text
 }
 
+const exemplarText = ({ atMs, traceId, value }: Exemplar): string =>
+  ` # {trace_id="${traceId}"} ${formatValue(value)} ${(atMs / 1_000).toFixed(3)}`
+
+const END = new TextEncoder().encode("# EOF\n")
+
 /** The text of one metric so far. */
 interface Block {
   readonly bounds: ReadonlyArray<string>
   readonly text: Utf8Chunks.Utf8Chunks
 }
 
-const startOf = (metric: Metric, take: () => Uint8Array): Block => {
+const startOf = (metric: Metric, format: Format, take: () => Uint8Array): Block => {
   const text = Utf8Chunks.make(take)
-  text.append(`# HELP ${metric.name} ${escapeHelp(metric.help)}\n# TYPE ${metric.name} ${metric.type}\n`)
+  const open = format === "openmetrics"
+  const name = open && metric.type === "counter" ? metric.name.replace(/_total$/, "") : metric.name
+  // Only there a quote is escaped as well.
+  const help = open ? escapeHelp(metric.help).replaceAll('"', '\\"') : escapeHelp(metric.help)
+  text.append(`# HELP ${name} ${help}\n# TYPE ${name} ${metric.type}\n`)
   return { bounds: metric.type === "histogram" ? metric.bounds.map(formatValue) : [], text }
 }
 
@@ -48,10 +66,13 @@ const startOf = (metric: Metric, take: () => Uint8Array): Block => {
  * Renders a reading. The format wants all series of a metric in a row; the values come in the order that suits who has
  * them, so each metric gathers its own text. `take` gives room for long ones.
  */
-export const make = (take: () => Uint8Array = Utf8Chunks.takeNew): Rendering => {
+export const make = (format: Format = "text", take: () => Uint8Array = Utf8Chunks.takeNew): Rendering => {
   const blocks = new Map<Metric, Block>()
   let lastLabels = noLabels
   let lastText = ""
+
+  const tail = (exemplar: Exemplar | undefined): string =>
+    exemplar === undefined || format === "text" ? "" : exemplarText(exemplar)
 
   const textOf = (labels: Labels): string => {
     if (labels !== lastLabels) {
@@ -63,7 +84,7 @@ export const make = (take: () => Uint8Array = Utf8Chunks.takeNew): Rendering => 
 
   const blockFor = (metric: Metric): Block => {
     let block = blocks.get(metric)
-    if (block === undefined) blocks.set(metric, (block = startOf(metric, take)))
+    if (block === undefined) blocks.set(metric, (block = startOf(metric, format, take)))
     return block
   }
 
@@ -73,7 +94,7 @@ export const make = (take: () => Uint8Array = Utf8Chunks.takeNew): Rendering => 
       const text = textOf(labels)
       block.text.append(`${metric.name}${text === "" ? "" : `{${text}}`} ${formatValue(value)}\n`)
     },
-    histogram: (metric, labels, cells) => {
+    histogram: (metric, labels, cells, exemplars) => {
       const block = blockFor(metric)
       const { name } = metric
       const text = textOf(labels)
@@ -83,16 +104,17 @@ export const make = (take: () => Uint8Array = Utf8Chunks.takeNew): Rendering => 
       let lines = ""
       for (let bucket = 0; bucket < bounds.length; bucket++) {
         count += cells[bucket] ?? 0
-        lines += `${name}_bucket{${others}le="${bounds[bucket]}"} ${count}\n`
+        lines += `${name}_bucket{${others}le="${bounds[bucket]}"} ${count}${tail(exemplars?.[bucket])}\n`
       }
       count += cells[bounds.length] ?? 0
       const braces = text === "" ? "" : `{${text}}`
-      lines += `${name}_bucket{${others}le="+Inf"} ${count}\n`
+      lines += `${name}_bucket{${others}le="+Inf"} ${count}${tail(exemplars?.[bounds.length])}\n`
       lines += `${name}_sum${braces} ${formatValue(cells[bounds.length + 1] ?? 0)}\n${name}_count${braces} ${count}\n`
       block.text.append(lines)
     },
     finish: () => {
-      const chunks = Utf8Chunks.coalesce(Array.from(blocks.values()).flatMap(({ text }) => text.finish()))
+      const texts = Array.from(blocks.values()).flatMap(({ text }) => text.finish())
+      const chunks = Utf8Chunks.coalesce(format === "openmetrics" ? [...texts, END] : texts)
       return { chunks, bytes: chunks.reduce((sum, { length }) => sum + length, 0) }
     }
   }

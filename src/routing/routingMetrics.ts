@@ -25,6 +25,13 @@ const connectionsActive = gauge(
   "edgeproxy_backend_connections_active",
   "Connections the backend carries now, those being dialled not counted."
 )
+const dialling = gauge("edgeproxy_backend_connections_dialling", "Connections to the backend that are being opened.")
+const softLimit = gauge(
+  "edgeproxy_backend_soft_limit",
+  "Connections the backend carries with ease; the choice is by the share of it."
+)
+const hardLimit = gauge("edgeproxy_backend_hard_limit", "Most connections to the backend; absent: no limit.")
+const weight = gauge("edgeproxy_backend_weight", "Share of new clients, by its row; 0: its bound clients only.")
 const connections = counter("edgeproxy_backend_connections_total", "Dials that the backend answered.")
 const errors = counter(
   "edgeproxy_backend_errors_total",
@@ -47,6 +54,12 @@ const tableAge = gauge(
 )
 const tableUpdates = counter("edgeproxy_table_updates_total", "Routing tables that came into force.")
 const tableHeld = gauge("edgeproxy_table_held", "1 while an update is held back because it would remove too much.")
+const tableStored = gauge("edgeproxy_table_stored", "1 while the stored table is served, for want of a source.")
+const eligible = gauge(
+  "edgeproxy_pool_backends",
+  "Backends that should take new clients of the app. The app * is all of them."
+)
+const upBackends = gauge("edgeproxy_pool_backends_up", "Those of them of which nothing bad is seen.")
 const sourceUp = gauge("edgeproxy_table_source_up", "0 while the source of the table is lost.")
 const bindings = gauge(
   "edgeproxy_bindings",
@@ -82,6 +95,10 @@ export const routingMetrics = Effect.gen(function* () {
     sink.sample(circuitState, labels, circuitStates[upstream.observed.circuit._tag])
     if (upstream.observed.share < 1) sink.sample(share, labels, upstream.observed.share)
     sink.sample(connectionsActive, labels, upstream.live)
+    sink.sample(dialling, labels, upstream.reserved)
+    sink.sample(softLimit, labels, backend.softLimit)
+    if (backend.hardLimit !== Infinity) sink.sample(hardLimit, labels, backend.hardLimit)
+    sink.sample(weight, labels, backend.weight)
     sink.sample(connections, labels, totals.connections)
     sink.sample(errors, labels, totals.errors)
     sink.sample(bytesSent, labels, totals.bytesSent)
@@ -103,13 +120,19 @@ export const routingMetrics = Effect.gen(function* () {
       states[stateOf(upstream)]++
       collectBackend(sink, upstream)
     })
-    for (const pool of upstreams.pools()) sink.sample(panic, { app: pool.app ?? "*" }, pool.panic ? 1 : 0)
-    const { ageMs, held, lost, quarantined, version } = table.status()
+    for (const pool of upstreams.pools()) {
+      const labels = { app: pool.app ?? "*" }
+      sink.sample(panic, labels, pool.panic ? 1 : 0)
+      sink.sample(eligible, labels, pool.eligible)
+      sink.sample(upBackends, labels, pool.up)
+    }
+    const { ageMs, held, lost, origin, quarantined, version } = table.status()
     for (const [state, count] of Object.entries({ ...states, quarantined }))
       sink.sample(tableBackends, { state }, count)
     if (ageMs !== undefined) sink.sample(tableAge, noLabels, ageMs / 1_000)
     sink.sample(tableUpdates, noLabels, version)
     sink.sample(tableHeld, noLabels, held === undefined ? 0 : 1)
+    sink.sample(tableStored, noLabels, origin === "snapshot" ? 1 : 0)
     sink.sample(sourceUp, noLabels, lost === undefined ? 1 : 0)
     sink.sample(bindings, noLabels, clients.size())
     sink.sample(evictions, noLabels, clients.evictions())

@@ -1,3 +1,4 @@
+import type { Exemplar } from "../observe/Exemplar.ts"
 import { cellsOf } from "../observe/Metric.ts"
 
 /** Upper bounds in seconds, from a dial on the same host to one that took all its attempts. */
@@ -23,10 +24,15 @@ export interface ListenerCounters {
   address: string
   readonly app: string | undefined
   readonly totals: Float64Array
+  /** Of sampled connections, by bucket (O1). */
+  readonly connectExemplars: Array<Exemplar | undefined>
+  readonly lifetimeExemplars: Array<Exemplar | undefined>
 }
 
 export const make = (address: string, app: string | undefined): ListenerCounters => ({
   address,
   app,
-  totals: new Float64Array(TOTALS)
+  totals: new Float64Array(TOTALS),
+  connectExemplars: [],
+  lifetimeExemplars: []
 })

@@ -1,13 +1,16 @@
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { causes, phases, type Termination, terminators } from "../domain/Termination.ts"
 import type { Country, Region } from "../domain/Region.ts"
+import { type Exemplar, keep } from "../observe/Exemplar.ts"
 import { observe } from "../observe/Metric.ts"
 import type { Route } from "../routing/Router.ts"
 import type { Upstream } from "../routing/Upstream.ts"
 import { Upstreams } from "../routing/Upstreams.ts"
 import type { ConnectionRecord } from "./Connections.ts"
+import type { ConnectionTrace } from "./ConnectionTrace.ts"
 import { dialReasons } from "./dialReasons.ts"
 import {
   ACCEPTED,
@@ -123,15 +126,23 @@ const add = (totals: Float64Array, at: number, amount: number): void => {
 const make = Effect.gen(function* () {
   const transport = yield* Transport
   const { counters } = yield* Upstreams
+  const wall = yield* Clock.clockWith(Effect.succeed)
   const listeners: Array<ListenerCounters> = []
   const ends = new Float64Array(allTerminations.length)
   const rejections = new Map<RejectReason, number>(rejectReasons.map((reason) => [reason, 0]))
-  const acceptErrors = new Map<string, number>()
+  // Told from the start, so that the first one shows as an increase.
+  const acceptErrors = new Map<string, number>([["EMFILE", 0]])
   const routed = new Float64Array(allRoutes.length)
   const failures = new Map<string, number>()
   for (const reason of Object.values(dialReasons)) if (reason !== dialReasons.WarmGone) failures.set(reason, 0)
   const flows = new Map<Country | undefined, Map<Region, number>>()
   const live: LiveCounts = { bytesIn: 0, bytesOut: 0, idleMs: 0, waiting: 0 }
+
+  const exemplarOf = ({ span }: ConnectionTrace, ms: number): Exemplar => ({
+    traceId: span.traceId,
+    value: ms / 1_000,
+    atMs: wall.currentTimeMillisUnsafe()
+  })
 
   const carry = (record: ConnectionRecord, upstream: Upstream, bytesIn: number, bytesOut: number): void => {
     // An engine whose thread has died may end a connection with less than it has told before.
@@ -169,7 +180,8 @@ const make = Effect.gen(function* () {
       const text = dialReasons[reason]
       failures.set(text, (failures.get(text) ?? 0) + 1)
     },
-    connected: ({ geo, listener }, { affinity, lease, tier }, connectUs, tookMs) => {
+    connected: ({ geo, listener, trace }, { affinity, lease, tier }, connectUs, tookMs) => {
+      if (trace !== undefined) keep(listener.connectExemplars, CONNECT_BOUNDS, exemplarOf(trace, tookMs))
       flowed(geo.country, lease.upstream.backend.region)
       observe(listener.totals, CONNECT, CONNECT_BOUNDS, tookMs / 1_000)
       counters.connected(lease.upstream.row, connectUs)
@@ -181,7 +193,8 @@ const make = Effect.gen(function* () {
       carry(record, route.lease.upstream, live.bytesIn, live.bytesOut)
     },
     ended: (record, ended, durationMs) => {
-      const { listener, route } = record
+      const { listener, route, trace } = record
+      if (trace !== undefined) keep(listener.lifetimeExemplars, LIFETIME_BOUNDS, exemplarOf(trace, durationMs))
       add(ends, indexOf(ended), 1)
       add(listener.totals, ENDED, 1)
       observe(listener.totals, LIFETIME, LIFETIME_BOUNDS, durationMs / 1_000)

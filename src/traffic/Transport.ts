@@ -215,6 +215,8 @@ export interface Census {
   readonly pipes: number
   /** Bytes the engine holds for receivers that are slow, pipes not counted. */
   readonly heldBytes: number
+  /** Messages to its threads that wait because the threads do not keep up. */
+  readonly waitingMessages: number
   /** Connections the engine accepted and reset at once because it was paused. */
   readonly resetWhilePaused: number
 }

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import { forEachSliced } from "../actor/Sliced.ts"
 import type { Cause, Termination } from "../domain/Termination.ts"
 import { AccessLog } from "../observe/AccessLog.ts"
+import { DiagnosticLog } from "../observe/DiagnosticLog.ts"
 import { cellsOf, type Collector, counter, gauge, histogram, noLabels, type Sink } from "../observe/Metric.ts"
 import { Admission } from "./Admission.ts"
 import { ClientAdmission } from "./ClientAdmission.ts"
@@ -67,6 +68,11 @@ const connectTime = histogram(
 const lifetime = histogram("edgeproxy_connection_seconds", "Time from accepting a client to the end.", LIFETIME_BOUNDS)
 const linesDropped = counter("edgeproxy_access_log_dropped_total", "Access-log lines lost to a slow reader or disk.")
 
+const diagnosticsDropped = counter(
+  "edgeproxy_diagnostic_log_dropped_total",
+  "Lines of the diagnostic log lost to a slow reader."
+)
+
 /** Those that a sound program can have: they are told from the start, so that the first one shows as an increase. */
 const usual: ReadonlyArray<readonly [Termination["by"], Termination["phase"], ReadonlyArray<Cause>]> = [
   ["client", "pre-route", ["rst"]],
@@ -84,15 +90,16 @@ const usual: ReadonlyArray<readonly [Termination["by"], Termination["phase"], Re
 const isUsual = ({ by, cause, phase }: Termination): boolean =>
   usual.some(([usualBy, usualPhase, causes]) => by === usualBy && phase === usualPhase && causes.includes(cause))
 
-const collectListener = (sink: Sink, { address, app, totals }: ListenerCounters): void => {
+const collectListener = (sink: Sink, listener: ListenerCounters): void => {
+  const { address, app, connectExemplars, lifetimeExemplars, totals } = listener
   const labels = { listener: address, app: app ?? "" }
   const total = (at: number): number => totals[at] ?? 0
   sink.sample(connections, labels, total(ACCEPTED))
   sink.sample(active, labels, total(ACCEPTED) - total(ENDED))
   sink.sample(bytesSent, labels, total(SENT))
   sink.sample(bytesReceived, labels, total(RECEIVED))
-  sink.histogram(connectTime, labels, totals.subarray(CONNECT, CONNECT + cellsOf(CONNECT_BOUNDS)))
-  sink.histogram(lifetime, labels, totals.subarray(LIFETIME, LIFETIME + cellsOf(LIFETIME_BOUNDS)))
+  sink.histogram(connectTime, labels, totals.subarray(CONNECT, CONNECT + cellsOf(CONNECT_BOUNDS)), connectExemplars)
+  sink.histogram(lifetime, labels, totals.subarray(LIFETIME, LIFETIME + cellsOf(LIFETIME_BOUNDS)), lifetimeExemplars)
 }
 
 /** Metrics of listeners and connections. */
@@ -104,6 +111,7 @@ export const trafficMetrics = Effect.gen(function* () {
   const overload = yield* Overload
   const shutdown = yield* Shutdown
   const log = yield* AccessLog
+  const diagnostics = yield* DiagnosticLog
 
   const collector: Collector = {
     refresh: Effect.suspend(() => forEachSliced(open.all(), counters.look)),
@@ -129,6 +137,7 @@ export const trafficMetrics = Effect.gen(function* () {
         }
         sink.sample(draining, noLabels, Deferred.isDoneUnsafe(shutdown.requested) ? 1 : 0)
         sink.sample(linesDropped, noLabels, log.dropped())
+        sink.sample(diagnosticsDropped, noLabels, diagnostics.dropped())
       })
   }
   return collector

@@ -15,6 +15,13 @@ const held = gauge(
 const threads = gauge("edgeproxy_transport_threads", "Threads of the byte engine besides the control thread.")
 const threadsLost = counter("edgeproxy_transport_threads_lost_total", "Threads of the byte engine that died.")
 
+const listeners = gauge("edgeproxy_transport_listeners", "Listeners of the byte engine that are open.")
+const carried = gauge("edgeproxy_transport_connections", "Connections the byte engine has, from accept to end.")
+const waiting = gauge(
+  "edgeproxy_transport_queue",
+  "Messages to the threads of the byte engine that wait because the threads do not keep up."
+)
+
 /** What the byte engine holds. */
 export const transportMetrics = Effect.gen(function* () {
   const { census, engine } = yield* Transport
@@ -28,6 +35,9 @@ export const transportMetrics = Effect.gen(function* () {
         sink.sample(pipes, labels, now.pipes)
         sink.sample(held, labels, now.heldBytes)
         sink.sample(threads, labels, now.threads)
+        sink.sample(listeners, labels, now.listeners)
+        sink.sample(carried, labels, now.connections)
+        sink.sample(waiting, labels, now.waitingMessages)
         sink.sample(threadsLost, labels, now.threadsLost)
       })
   }

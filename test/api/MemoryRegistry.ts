@@ -99,7 +99,8 @@ export const make = (): MemoryRegistry => {
       list: () => views.values(),
       quarantined: () => quarantined,
       registered: () => Array.from(views.values()).filter(({ source }) => source === "api").length,
-      storeFails: () => false
+      storeFails: () => false,
+      store: () => ({ waiting: 0, done: 0, failed: 0 })
     })
   }
   return registry

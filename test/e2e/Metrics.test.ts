@@ -4,6 +4,7 @@ import * as Fiber from "effect/Fiber"
 import { freePort } from "../bench/freePort.ts"
 import { type EdgeProcess, spawnEdge, startEdge } from "../support/EdgeProcess.ts"
 import { type Exposition, fallen, parse } from "../support/exposition.ts"
+import { receive } from "../support/otlpReceiver.ts"
 import { checkMetrics, promtool } from "../support/promtool.ts"
 import { rowOf } from "../support/routingDb.ts"
 import { connect, greet, refusing, serve } from "../support/tcp.ts"
@@ -73,6 +74,29 @@ describe("the metrics endpoint", () => {
       assert.strictEqual(ended.sum("edgeproxy_bytes_sent_total"), 1_000)
       assert.strictEqual(ended.value("edgeproxy_terminations_total", { by: "client", phase: "relay", cause: "fin" }), 1)
       assert.deepStrictEqual([...fallen(before, open), ...fallen(open, ended)], [])
+    })
+  )
+
+  it.live("as OpenMetrics, for those who ask for it, names the trace of a sampled connection", () =>
+    Effect.gen(function* () {
+      const receiver = yield* receive()
+      const server = yield* serve({ onPeer: greet("a") })
+      const edge = yield* startWith([rowOf("b1", server)], { ...on, OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url })
+      const { peer } = yield* greeted(edge.address)
+      yield* peer.finish
+      const [entry] = yield* edge.entryCount(1)
+      const { address, port } = yield* endpointOf(edge)
+      const [text, type] = yield* Effect.promise(async () => {
+        const accept = "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.5"
+        const response = await fetch(`http://${address}:${port}/metrics`, { headers: { accept } })
+        return [await response.text(), response.headers.get("content-type")] as const
+      })
+      assert.strictEqual(type, "application/openmetrics-text; version=1.0.0; charset=utf-8")
+      assert.isTrue(text.endsWith("\n# EOF\n"))
+      assert.match(text, new RegExp(`^edgeproxy_connect_seconds_bucket.* # \\{trace_id="${entry?.trace_id}"\\} `, "m"))
+      const plain = yield* pageOf(edge)
+      assert.notInclude(plain.text, "trace_id")
+      assert.strictEqual(parse(plain.text).sum("edgeproxy_telemetry_dropped_total"), 0)
     })
   )
 

@@ -30,7 +30,7 @@ const counting = (gate: Effect.Effect<void> = Effect.void) => {
 }
 
 const numberOf = (metrics: Metrics.Metrics["Service"]) =>
-  Effect.scoped(Effect.map(metrics.page, (page) => parse(textOf(page)).value("reading")))
+  Effect.scoped(Effect.map(metrics.page("text"), (page) => parse(textOf(page)).value("reading")))
 
 describe("a reading", () => {
   it.effect("answers all who ask while it runs and shortly after; then there is another", () =>
@@ -97,7 +97,9 @@ describe("a reading", () => {
         collect: () => Effect.suspend(() => (broken ? Effect.die(new Error("no reading")) : Effect.void))
       }
       const metrics = yield* Metrics.make([moody, collector])
-      const exits = yield* Effect.all([Effect.exit(metrics.page), Effect.exit(metrics.page)], { concurrency: 2 })
+      const exits = yield* Effect.all([Effect.exit(metrics.page("text")), Effect.exit(metrics.page("text"))], {
+        concurrency: 2
+      })
       assert.isTrue(exits.every(Exit.isFailure))
       broken = false
       yield* TestClock.adjust(Metrics.SHARED_MS)
@@ -119,11 +121,11 @@ describe("a reading", () => {
       const metrics = yield* Metrics.make([collector])
       const roundOf = (page: Page) => parse(textOf(page)).value("long", { index: "2999" })
       const holder = yield* Scope.make()
-      const held = yield* Scope.provide(metrics.page, holder)
+      const held = yield* Scope.provide(metrics.page("text"), holder)
       const rooms = new Set(held.chunks.map(({ buffer }) => buffer))
       const next = Effect.gen(function* () {
         yield* TestClock.adjust(Metrics.SHARED_MS)
-        const page = yield* metrics.page
+        const page = yield* metrics.page("text")
         return { round: roundOf(page), reused: page.chunks.some(({ buffer }) => rooms.has(buffer)) }
       }).pipe(Effect.scoped)
       assert.deepStrictEqual(yield* next, { round: 2, reused: false })
@@ -143,7 +145,7 @@ describe("a reading", () => {
         collect: () => Effect.sync(() => void order.push(`collect ${name}`))
       })
       const metrics = yield* Metrics.make([part("a"), part("b")])
-      yield* metrics.page
+      yield* metrics.page("text")
       assert.deepStrictEqual(order, ["refresh a", "refresh b", "collect a", "collect b"])
     })
   )

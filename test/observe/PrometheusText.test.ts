@@ -15,8 +15,8 @@ const text = Arbitrary.map(Arbitrary.all([awkward, Arbitrary.schema(Schema.Strin
 
 const labelSet = Arbitrary.all({ backend: text, app: text })
 
-const page = (fill: (rendering: PrometheusText.Rendering) => void): string => {
-  const rendering = PrometheusText.make()
+const page = (fill: (rendering: PrometheusText.Rendering) => void, format?: PrometheusText.Format): string => {
+  const rendering = PrometheusText.make(format)
   fill(rendering)
   return textOf(rendering.finish())
 }
@@ -26,6 +26,32 @@ const wellFormed = (labels: Labels): Labels =>
   Object.fromEntries(Object.entries(labels).map(([name, value]) => [name, value.toWellFormed()]))
 
 describe("the text format", () => {
+  it("OpenMetrics names counters' families without _total, has the exemplars, and an end", () => {
+    const seconds = histogram("t_seconds", 'It\'s "time".', [0.5])
+    const cells = new Float64Array(cellsOf(seconds.bounds))
+    for (const value of [0.25, 2]) observe(cells, 0, seconds.bounds, value)
+    const exemplars = [undefined, { traceId: "0af7651916cd43dd8448eb211c80319c", value: 2, atMs: 1_500.25 }]
+    const fill = (sink: PrometheusText.Rendering): void => {
+      sink.sample(counter("a_total", "Of a."), { by: "x" }, 3)
+      sink.histogram(seconds, noLabels, cells, exemplars)
+    }
+    assert.strictEqual(
+      page(fill, "openmetrics"),
+      `# HELP a Of a.
+# TYPE a counter
+a_total{by="x"} 3
+# HELP t_seconds It's \\"time\\".
+# TYPE t_seconds histogram
+t_seconds_bucket{le="0.5"} 1
+t_seconds_bucket{le="+Inf"} 2 # {trace_id="0af7651916cd43dd8448eb211c80319c"} 2 1.500
+t_seconds_sum 2.25
+t_seconds_count 2
+# EOF
+`
+    )
+    assert.notInclude(page(fill), "trace_id")
+  })
+
   it("looks like this", () => {
     const seconds = histogram("t_seconds", "Time it took.", [0.5, 1])
     const cells = new Float64Array(cellsOf(seconds.bounds))

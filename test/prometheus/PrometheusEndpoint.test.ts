@@ -37,7 +37,7 @@ const start = Effect.fnUntraced(function* ({ limits, page = Effect.succeed(small
       address,
       path: "/metrics",
       limits: { requestMs: 5_000, connectionMs: 30_000, connections: 8, ...limits }
-    }).pipe(Layer.provide(Layer.succeed(Metrics, { page }))),
+    }).pipe(Layer.provide(Layer.succeed(Metrics, { page: () => page }))),
     scope
   ).pipe(Effect.provideService(References.MinimumLogLevel, "None"))
   return { address, close: Scope.close(scope, Exit.void) }

@@ -253,6 +253,7 @@ export const make = (now: () => number): ScriptedTransport => {
       threadsLost: 0,
       pipes: 0,
       heldBytes: 0,
+      waitingMessages: 0,
       resetWhilePaused: 0
     })
   })

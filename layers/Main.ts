@@ -7,6 +7,7 @@ import * as SlowStart from "../src/backends/SlowStart.ts"
 import * as transitionSpans from "../src/backends/transitionSpans.ts"
 import { LiveConfig } from "../src/config/LiveConfig.ts"
 import { Collectors } from "../src/observe/Collectors.ts"
+import { DnsCounters } from "../src/dns/DnsCounters.ts"
 import { Conditions } from "../src/observe/Conditions.ts"
 import { servedApps, trafficListeners } from "../src/config/listeners.ts"
 import { LoopDelay } from "../src/observe/LoopDelay.ts"
@@ -54,6 +55,9 @@ const tellOfBeginning = (begun: Effect.Effect<void>) =>
     })
   )
 
+/** TCP connections of DNS clients, and a socket for each address of the host. */
+const DNS_FDS = 320
+
 /** Begins in a fiber of its own, which the layer's scope owns; when it can't begin, neither can the process. */
 const besideTheTraffic = <E extends Error, R>(
   layer: Layer.Layer<never, E, R>,
@@ -83,7 +87,8 @@ const Edge = Layer.unwrap(
     const config = live.current()
     const { addresses, fdLimit } = yield* Host
     const transport = yield* chooseTransport(config, fdLimit)
-    const ownFds = transport.ownFds + (config.apiEnabled ? connectionsOf(fdLimit) : 0)
+    const ownFds =
+      transport.ownFds + (config.apiEnabled ? connectionsOf(fdLimit) : 0) + (config.dnsEnabled ? DNS_FDS : 0)
     const atOnce = checksAtOnce(config, fdLimit)
     const limit = yield* connectionLimit(config.maxConnections, fdLimit - ownFds - atOnce)
 
@@ -211,11 +216,21 @@ const Edge = Layer.unwrap(
         )
       : Layer.empty
 
+    const dns = config.dnsEnabled
+      ? Layer.unwrap(
+          Effect.map(
+            Effect.promise(() => import("./dns.ts")),
+            ({ DnsEndpoint }) => DnsEndpoint
+          )
+        )
+      : Layer.empty
+
     const begun = config.apiEnabled ? Deferred.await(apiBegun) : Effect.void
 
     return tellOfBeginning(begun).pipe(
       Layer.provideMerge(traffic),
-      Layer.provide([metrics, api]),
+      Layer.provide([metrics, api, dns]),
+      Layer.provide(DnsCounters.layer),
       Layer.provide([TrafficCounters.layer, overload]),
       Layer.provide(Layer.provideMerge(applyChanges, watching)),
       Layer.provide([

@@ -15,7 +15,8 @@ export const addressPolicies = (
     listeners: [
       ...trafficListeners(config).map(({ address }) => address),
       ...(config.apiEnabled ? [config.apiListenAddr] : []),
-      ...(config.metricsEnabled ? [config.metricsListenAddr] : [])
+      ...(config.metricsEnabled ? [config.metricsListenAddr] : []),
+      ...(config.dnsEnabled ? [config.dnsListenAddr] : [])
     ],
     hostAddresses
   }

@@ -6,6 +6,7 @@ import { Supervisor } from "../src/actor/Supervisor.ts"
 import { actorMetrics } from "../src/actor/actorMetrics.ts"
 import { healthMetrics } from "../src/backends/healthMetrics.ts"
 import { EdgeConfig } from "../src/config/EdgeConfig.ts"
+import { dnsMetrics } from "../src/dns/dnsMetrics.ts"
 import { loopDelayMetric } from "../src/observe/LoopDelay.ts"
 import { Collectors } from "../src/observe/Collectors.ts"
 import { Metrics } from "../src/observe/Metrics.ts"
@@ -41,6 +42,7 @@ const collectors = Effect.gen(function* () {
     telemetryMetrics,
     geoMetrics,
     Effect.map(Collectors, ({ all }) => all),
+    ...(config.dnsEnabled ? [dnsMetrics] : []),
     Effect.succeed(process)
   ])
 })

@@ -130,7 +130,8 @@ const listeners = Effect.fnUntraced(function* (config: ConfigValues) {
   const wanted: ReadonlyArray<Endpoint> = [
     ...trafficListeners(config).map(({ address }) => address),
     ...(config.apiEnabled ? [config.apiListenAddr] : []),
-    ...(config.metricsEnabled ? [config.metricsListenAddr] : [])
+    ...(config.metricsEnabled ? [config.metricsListenAddr] : []),
+    ...(config.dnsEnabled ? [config.dnsListenAddr] : [])
   ]
   return yield* Effect.forEach(wanted, (place) =>
     Effect.map(bindError(place), (why) =>

@@ -59,6 +59,9 @@ const distinctListeners: Check = (values) => {
   return undefined
 }
 
+/** Of a name's 253 characters, some are for the longest label and the one between (N1). */
+const MAX_ZONE_LENGTH = 176
+
 const checks: ReadonlyArray<Check> = [
   distinctListeners,
   bothOrNeither("tlsCert", "tlsKey"),
@@ -82,6 +85,13 @@ const checks: ReadonlyArray<Check> = [
       values.proxyProtocolIn !== "off" && values.proxyProtocolTrustedCidrs.length === 0,
       "proxyProtocolTrustedCidrs",
       "at least one network, which EDGEPROXY_PROXY_PROTOCOL_IN requires"
+    )
+  ),
+  check(["dnsEnabled", "dnsDomain"], (values) =>
+    conflict(
+      values.dnsEnabled && values.dnsDomain.length > MAX_ZONE_LENGTH,
+      "dnsDomain",
+      `a DNS name of at most ${MAX_ZONE_LENGTH} characters, so that there is room for names below it`
     )
   ),
   check(["shutdownPaceMs", "shutdownTimeoutMs"], (values) =>

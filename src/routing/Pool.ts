@@ -15,6 +15,8 @@ export interface Pool {
   up: number
   /** So few are up that what is seen of them is ignored (H3). */
   panic: boolean
+  /** Grows with every change of its members and of what the table says of them. */
+  changes: number
 }
 
 export const makeTree = (): ChoiceTree.ChoiceTree<Upstream> => ChoiceTree.make(({ salt }) => salt)
@@ -27,7 +29,8 @@ export const make = (app: string | undefined): Pool => ({
   members: new Set(),
   eligible: 0,
   up: 0,
-  panic: false
+  panic: false,
+  changes: 0
 })
 
 /** Moves a member from one count to another. */

@@ -59,6 +59,9 @@ export class Upstreams extends Context.Service<
     readonly bySeq: (seq: number) => Upstream | undefined
     /** The candidates of an app; of all apps for `undefined` (R8). */
     readonly pool: (app: string | undefined) => Pool.Pool | undefined
+    /** In any case, as DNS has names: of ids and apps that differ in nothing else, one is found. In lower case. */
+    readonly named: (id: string) => Upstream | undefined
+    readonly poolNamed: (app: string) => Pool.Pool | undefined
     readonly pools: () => Iterable<Pool.Pool>
     /** Takes note of what was seen of a backend: in force when it returns. */
     readonly observe: (upstream: Upstream, seen: Partial<Observed>) => void
@@ -89,6 +92,9 @@ export const make = (initial: UpstreamsOptions): Upstreams["Service"] => {
   const bySeq = new Map<number, Upstream>()
   const everyApp = Pool.make(undefined)
   const byApp = new Map<string, Pool.Pool>()
+  /** Names with upper-case letters, by what they are in lower case. */
+  const foldedIds = new Map<string, string>()
+  const foldedApps = new Map<string, string>()
   const counters = BackendCounters.make()
   const listeners = new Set<(change: Change) => void>()
 
@@ -129,7 +135,10 @@ export const make = (initial: UpstreamsOptions): Upstreams["Service"] => {
 
   const poolsOf = (backend: Backend): ReadonlyArray<Pool.Pool> => {
     let pool = byApp.get(backend.app)
-    if (pool === undefined) byApp.set(backend.app, (pool = Pool.make(backend.app)))
+    if (pool === undefined) {
+      byApp.set(backend.app, (pool = Pool.make(backend.app)))
+      fold(foldedApps, backend.app)
+    }
     return [everyApp, pool]
   }
 
@@ -161,7 +170,9 @@ export const make = (initial: UpstreamsOptions): Upstreams["Service"] => {
   const place = (upstream: Upstream): void => {
     const { backend } = upstream
     const pools = poolsOf(backend)
+    fold(foldedIds, backend.id)
     for (const pool of pools) {
+      pool.changes++
       const add = (tree: ChoiceTree.ChoiceTree<Upstream>): void => {
         upstream.places.push({ pool, tree, member: tree.add(upstream, upstream.hash, Infinity, 0) })
       }
@@ -180,14 +191,24 @@ export const make = (initial: UpstreamsOptions): Upstreams["Service"] => {
     upstream.places = []
     const before = upstream.counted
     upstream.counted = "not"
+    unfold(foldedIds, backend.id)
     for (const pool of poolsOf(backend)) {
+      pool.changes++
       pool.members.delete(upstream)
       Pool.recount(pool, before, "not")
       dropEmpty(pool.byRegion, backend.region)
       if (backend.country !== undefined) dropEmpty(pool.byCountry, backend.country)
       judge(pool)
     }
-    if (byApp.get(backend.app)?.members.size === 0) byApp.delete(backend.app)
+    if (byApp.get(backend.app)?.members.size === 0) {
+      byApp.delete(backend.app)
+      unfold(foldedApps, backend.app)
+    }
+  }
+
+  const get = (id: string): Upstream | undefined => {
+    const upstream = byId.get(id)
+    return upstream?.listed === true ? upstream : undefined
   }
 
   return {
@@ -224,9 +245,11 @@ export const make = (initial: UpstreamsOptions): Upstreams["Service"] => {
       // Most changes leave it where it is: weights, limits, health, address.
       if (known.listed && samePlaces(known.backend, backend)) {
         const before = known.counted
+        const pools = poolsOf(backend)
         known.backend = backend
+        for (const pool of pools) pool.changes++
         update(known)
-        recount(known, poolsOf(backend))
+        recount(known, pools)
         if (another && before === "up" && known.counted === "up") tell({ _tag: "Came", upstream: known })
         return
       }
@@ -243,10 +266,9 @@ export const make = (initial: UpstreamsOptions): Upstreams["Service"] => {
       upstream.listed = false
       if (connectionsOf(upstream) === 0) forget(upstream)
     },
-    get: (id) => {
-      const upstream = byId.get(id)
-      return upstream?.listed === true ? upstream : undefined
-    },
+    get,
+    named: (id) => get(id) ?? get(foldedIds.get(id) ?? id),
+    poolNamed: (app) => byApp.get(app) ?? byApp.get(foldedApps.get(app) ?? app),
     bySeq: (seq) => bySeq.get(seq),
     pool: (app) => (app === undefined ? everyApp : byApp.get(app)),
     pools: function* () {
@@ -284,6 +306,16 @@ export const make = (initial: UpstreamsOptions): Upstreams["Service"] => {
       if (spilled) yield* forEachSliced(Array.from(everyApp.members), (member) => update(member))
     })
   }
+}
+
+const fold = (names: Map<string, string>, name: string): void => {
+  const lower = name.toLowerCase()
+  if (lower !== name) names.set(lower, name)
+}
+
+const unfold = (names: Map<string, string>, name: string): void => {
+  const lower = name.toLowerCase()
+  if (names.get(lower) === name) names.delete(lower)
 }
 
 const samePlaces = (a: Backend, b: Backend): boolean =>

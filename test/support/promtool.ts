@@ -1,19 +1,8 @@
 import { execFileSync } from "node:child_process"
-import { accessSync, constants } from "node:fs"
-import { delimiter, join } from "node:path"
+import { pathOf } from "./tools.ts"
 
 /** Prometheus' own checker, where it is installed. */
-export const promtool = (process.env["PATH"] ?? "")
-  .split(delimiter)
-  .map((directory) => join(directory, "promtool"))
-  .find((path) => {
-    try {
-      accessSync(path, constants.X_OK)
-      return true
-    } catch {
-      return false
-    }
-  })
+export const promtool = pathOf("promtool")
 
 /** What `promtool check metrics` has to say of a page: nothing, if all is well. Throws when it can't even read it. */
 export const checkMetrics = (program: string, page: string): string =>

@@ -3,7 +3,7 @@ import { boolean, integer, seconds } from "../scalars.ts"
 import { domain, name, path } from "../texts.ts"
 import { inGroup } from "../Variable.ts"
 
-const dns = inGroup("DNS, anycast", { activeFrom: "the DNS server" })
+const dns = inGroup("DNS, anycast")
 const anycast = inGroup("DNS, anycast", { activeFrom: "anycast" })
 
 export const dnsAnycast = {

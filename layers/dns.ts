@@ -1,0 +1,24 @@
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { randomBytes } from "node:crypto"
+import { LiveConfig } from "../src/config/LiveConfig.ts"
+import { DnsServer } from "../src/dns/DnsServer.ts"
+import * as NodeDnsTransport from "./dns/NodeDnsTransport.ts"
+
+/** The DNS server. A file of its own, which only who wants it loads. */
+export const DnsEndpoint = Layer.unwrap(
+  Effect.gen(function* () {
+    const live = yield* LiveConfig
+    const config = live.current()
+    return DnsServer.layer({
+      address: config.dnsListenAddr,
+      domain: config.dnsDomain,
+      ttlMs: config.dnsTtlMs,
+      rateLimit: config.dnsRateLimit,
+      pops: config.pops,
+      popRegion: config.region,
+      spillAt: () => live.current().spillAt,
+      cookieSecret: randomBytes(16)
+    }).pipe(Layer.provide(NodeDnsTransport.layer()))
+  })
+)

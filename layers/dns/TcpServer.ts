@@ -1,0 +1,107 @@
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as net from "node:net"
+import type { DnsCounters } from "../../src/dns/DnsCounters.ts"
+import type { Responder } from "../../src/dns/Responder.ts"
+import { codeOf, listenError } from "../../src/traffic/errno.ts"
+import type { Endpoint, ListenError } from "../../src/traffic/Transport.ts"
+import { TcpClient } from "./TcpClient.ts"
+
+export interface TcpOptions {
+  readonly address: Endpoint
+  readonly answer: Responder
+  readonly counters: DnsCounters["Service"]
+  readonly limits: TcpLimits
+}
+
+export interface TcpLimits {
+  /** Connections at once; when all are taken, the one that has been silent for longest makes room. */
+  readonly connections: number
+  readonly connectionsPerAddress: number
+  /** From one whole question to the next; a client that reads no answers counts as silent. */
+  readonly idleMs: number
+}
+
+export const defaultLimits: TcpLimits = { connections: 256, connectionsPerAddress: 64, idleMs: 10_000 }
+
+const LOOK_MS = 1_000
+
+/** DNS over TCP (RFC 7766): questions may follow each other, nobody can hold the server up. Closes with the scope. */
+export const open = Effect.fnUntraced(function* ({
+  address,
+  answer,
+  counters,
+  limits
+}: TcpOptions): Effect.fn.Return<Endpoint, ListenError, Scope.Scope> {
+  // In the order in which they were heard of last.
+  const clients = new Map<net.Socket, TcpClient>()
+  const perAddress = new Map<string, number>()
+
+  const server = net.createServer({ noDelay: true, allowHalfOpen: true }, (socket) => {
+    const { remoteAddress: from } = socket
+    const own = from === undefined ? 0 : (perAddress.get(from) ?? 0)
+    if (from === undefined || own >= limits.connectionsPerAddress) {
+      socket.on("error", () => undefined)
+      counters.connections.evicted++
+      return void socket.resetAndDestroy()
+    }
+    if (clients.size >= limits.connections) {
+      const [oldest] = clients.keys()
+      counters.connections.evicted++
+      oldest?.destroy()
+      if (oldest !== undefined) clients.delete(oldest)
+    }
+    perAddress.set(from, own + 1)
+    counters.connections.total++
+    counters.connections.open++
+    const client: TcpClient = new TcpClient({
+      socket,
+      from,
+      answer,
+      onQuestion: () => {
+        client.heardAt = performance.now()
+        clients.delete(socket)
+        clients.set(socket, client)
+      }
+    })
+    clients.set(socket, client)
+    socket.once("close", () => {
+      clients.delete(socket)
+      counters.connections.open--
+      const left = (perAddress.get(from) ?? 1) - 1
+      if (left > 0) perAddress.set(from, left)
+      else perAddress.delete(from)
+    })
+  })
+
+  const look = setInterval(() => {
+    const before = performance.now() - limits.idleMs
+    for (const [socket, { heardAt }] of clients) {
+      if (heardAt > before) break
+      socket.destroy()
+    }
+  }, LOOK_MS)
+
+  const listen = Effect.callback<Endpoint, ListenError>((resume) => {
+    const onError = (error: Error): void => {
+      clearInterval(look)
+      resume(Effect.fail(listenError(address, codeOf(error))))
+    }
+    server.once("error", onError)
+    server.listen({ host: address.address, port: address.port }, () => {
+      server.off("error", onError)
+      // A failed accept would end the process; the next one may succeed.
+      server.on("error", () => undefined)
+      const bound = server.address()
+      resume(Effect.succeed(typeof bound === "object" && bound !== null ? bound : address))
+    })
+  })
+
+  const close = Effect.callback<void>((resume) => {
+    clearInterval(look)
+    server.close(() => resume(Effect.void))
+    for (const socket of clients.keys()) socket.destroy()
+  })
+
+  return yield* Effect.acquireRelease(listen, () => close)
+})

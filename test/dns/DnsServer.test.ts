@@ -136,6 +136,7 @@ describe("the DNS server", () => {
       const sockets = scripted()
       const source = yield* ScriptedSource.make()
       const geo = Layer.succeed(GeoResolver, {
+        builtAt: () => undefined,
         resolve: () => {
           throw new Error("a broken page")
         }

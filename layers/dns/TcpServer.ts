@@ -4,6 +4,7 @@ import * as net from "node:net"
 import type { DnsCounters } from "../../src/dns/DnsCounters.ts"
 import type { Responder } from "../../src/dns/Responder.ts"
 import { codeOf, listenError } from "../../src/traffic/errno.ts"
+import { PassedSockets } from "../../src/traffic/PassedSockets.ts"
 import type { Endpoint, ListenError } from "../../src/traffic/Transport.ts"
 import { TcpClient } from "./TcpClient.ts"
 
@@ -33,6 +34,7 @@ export const open = Effect.fnUntraced(function* ({
   counters,
   limits
 }: TcpOptions): Effect.fn.Return<Endpoint, ListenError, Scope.Scope> {
+  const fd = (yield* PassedSockets).take(address)
   // In the order in which they were heard of last.
   const clients = new Map<net.Socket, TcpClient>()
   const perAddress = new Map<string, number>()
@@ -88,7 +90,7 @@ export const open = Effect.fnUntraced(function* ({
       resume(Effect.fail(listenError(address, codeOf(error))))
     }
     server.once("error", onError)
-    server.listen({ host: address.address, port: address.port }, () => {
+    server.listen(fd === undefined ? { host: address.address, port: address.port } : { fd }, () => {
       server.off("error", onError)
       // A failed accept would end the process; the next one may succeed.
       server.on("error", () => undefined)

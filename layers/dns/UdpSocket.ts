@@ -4,6 +4,7 @@ import * as dgram from "node:dgram"
 import type { DnsCounters } from "../../src/dns/DnsCounters.ts"
 import type { Responder } from "../../src/dns/Responder.ts"
 import { codeOf, listenError } from "../../src/traffic/errno.ts"
+import { PassedSockets } from "../../src/traffic/PassedSockets.ts"
 import type { Endpoint, ListenError } from "../../src/traffic/Transport.ts"
 
 export interface UdpOptions {
@@ -24,12 +25,13 @@ const RECEIVE_BYTES = 2_097_152
  * One UDP socket. libuv reads 32 messages at most before it looks at other sockets, so that a flood of questions delays
  * connections by well under a millisecond.
  */
-export const open = ({
+export const open = Effect.fnUntraced(function* ({
   address,
   answer,
   counters,
   onLost
-}: UdpOptions): Effect.Effect<Endpoint, ListenError, Scope.Scope> => {
+}: UdpOptions): Effect.fn.Return<Endpoint, ListenError, Scope.Scope> {
+  const fd = (yield* PassedSockets).take(address, "udp")
   const socket = dgram.createSocket({
     type: address.address.includes(":") ? "udp6" : "udp4",
     ipv6Only: address.address.includes(":"),
@@ -46,7 +48,8 @@ export const open = ({
   const bind = Effect.callback<Endpoint, ListenError>((resume) => {
     const onError = (error: Error): void => resume(Effect.fail(listenError(address, codeOf(error))))
     socket.once("error", onError)
-    socket.bind({ address: address.address, port: address.port, exclusive: true }, () => {
+    const where = fd === undefined ? { address: address.address, port: address.port } : { fd }
+    socket.bind({ ...where, exclusive: true }, () => {
       socket.off("error", onError)
       socket.on("error", (error) => onLost(codeOf(error)))
       socket.setRecvBufferSize(RECEIVE_BYTES)
@@ -64,11 +67,11 @@ export const open = ({
       resume(Effect.void)
     }
   })
-  return Effect.acquireRelease(
+  return yield* Effect.acquireRelease(
     Effect.tapError(bind, () => close),
     () => close
   )
-}
+})
 
 /** An answer that can't be sent is lost like one on the way. */
 const ignoreFailure = (): void => undefined

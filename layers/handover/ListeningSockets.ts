@@ -1,14 +1,18 @@
 import { closeSync, readdirSync, readFileSync, readlinkSync } from "node:fs"
 import { SocketAddress } from "node:net"
+import type { SocketKind } from "../../src/traffic/PassedSockets.ts"
 import type { Endpoint } from "../../src/traffic/Transport.ts"
 
-/** A TCP socket of this process that listens. */
+/** A TCP socket of this process that listens, or a UDP socket beside it on the same port. */
 export interface ListeningSocket {
   readonly fd: number
   readonly address: Endpoint
+  /** TCP when not given. */
+  readonly kind?: SocketKind
 }
 
-const LISTEN = "0A"
+/** In the kernel's tables; that of UDP sockets which are connected to nobody is TCP_CLOSE. */
+const STATES: Readonly<Record<SocketKind, string>> = { tcp: "0A", udp: "07" }
 const SOCKET = /^socket:\[(\d+)\]$/
 
 /** `0100007F` is 127.0.0.1: the kernel prints the words of an address as the machine has them (proc_net_tcp.txt). */
@@ -24,10 +28,12 @@ const addressOf = (hex: string): string | undefined => {
 const canonical = (address: string): string =>
   address.includes(":") ? new SocketAddress({ address, family: "ipv6" }).address : address
 
-const readTable = (path: string): ReadonlyArray<readonly [inode: string, address: Endpoint]> => {
+type Found = Pick<ListeningSocket, "address" | "kind">
+
+const readTable = (kind: SocketKind, family: "" | "6"): ReadonlyArray<readonly [inode: string, found: Found]> => {
   let text: string
   try {
-    text = readFileSync(path, "utf8")
+    text = readFileSync(`/proc/self/net/${kind}${family}`, "utf8")
   } catch {
     // No IPv6 here, or no Linux.
     return []
@@ -39,9 +45,8 @@ const readTable = (path: string): ReadonlyArray<readonly [inode: string, address
       const [, local = "", , state, , , , , , inode = ""] = line.trim().split(/\s+/)
       const [hex = "", port = ""] = local.split(":")
       const address = addressOf(hex)
-      return state === LISTEN && address !== undefined
-        ? [[inode, { address, port: Number.parseInt(port, 16) }] as const]
-        : []
+      const found = { address: { address: address ?? "", port: Number.parseInt(port, 16) }, kind }
+      return state === STATES[kind] && address !== undefined ? [[inode, found] as const] : []
     })
 }
 
@@ -56,13 +61,17 @@ const inodeOf = (fd: number): string | undefined => {
 
 /** Those among the given descriptors, or among all of this process. Linux only; elsewhere there are none. */
 export const listeningSockets = (among?: ReadonlyArray<number>): ReadonlyArray<ListeningSocket> => {
-  const byInode = new Map([...readTable("/proc/self/net/tcp"), ...readTable("/proc/self/net/tcp6")])
+  const kinds = ["tcp", "udp"] as const
+  const byInode = new Map(kinds.flatMap((kind) => [...readTable(kind, ""), ...readTable(kind, "6")]))
   const fds = among ?? openFds()
-  return fds.flatMap((fd) => {
+  const sockets = fds.flatMap((fd) => {
     const inode = inodeOf(fd)
-    const address = inode === undefined ? undefined : byInode.get(inode)
-    return address === undefined ? [] : [{ fd, address }]
+    const found = inode === undefined ? undefined : byInode.get(inode)
+    return found === undefined ? [] : [{ fd, ...found }]
   })
+  // Others of UDP are somebody's questions, which nobody else waits for an answer to.
+  const ports = new Set(sockets.flatMap(({ address, kind }) => (kind === "tcp" ? [address.port] : [])))
+  return sockets.filter(({ address, kind }) => kind === "tcp" || ports.has(address.port))
 }
 
 const openFds = (): ReadonlyArray<number> => {
@@ -76,7 +85,7 @@ const openFds = (): ReadonlyArray<number> => {
 /** Sockets that were passed on to this process, until somebody listens on them. */
 export interface PassedSockets {
   /** The descriptor of one that is bound there; whoever gets it closes it. Undefined: none is left. */
-  readonly take: (address: Endpoint) => number | undefined
+  readonly take: (address: Endpoint, kind?: SocketKind) => number | undefined
   /** Closes those that nobody has asked for, and gives their addresses. */
   readonly closeRest: () => ReadonlyArray<Endpoint>
 }
@@ -84,9 +93,11 @@ export interface PassedSockets {
 export const passed = (sockets: ReadonlyArray<ListeningSocket>): PassedSockets => {
   let left = sockets
   return {
-    take: ({ address, port }) => {
+    take: ({ address, port }, wanted = "tcp") => {
       const text = canonical(address)
-      const found = left.find((socket) => socket.address.port === port && socket.address.address === text)
+      const found = left.find(
+        ({ address, kind = "tcp" }) => kind === wanted && address.port === port && address.address === text
+      )
       left = left.filter((socket) => socket !== found)
       return found?.fd
     },

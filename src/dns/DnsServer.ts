@@ -1,5 +1,6 @@
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
@@ -15,6 +16,7 @@ import { GeoResolver } from "../routing/GeoResolver.ts"
 import { RoutingTable } from "../routing/RoutingTable.ts"
 import { Upstreams } from "../routing/Upstreams.ts"
 import * as RateLimit from "../traffic/RateLimit.ts"
+import { Shutdown } from "../traffic/Shutdown.ts"
 import { type Endpoint, formatEndpoint, type ListenError } from "../traffic/Transport.ts"
 import * as Cookies from "./Cookies.ts"
 import { DnsCounters } from "./DnsCounters.ts"
@@ -34,14 +36,17 @@ export interface DnsServerOptions extends Omit<Zone.ZoneOptions, "random"> {
   readonly cookieSecret: Uint8Array
 }
 
-/** The zone on the network (N1, N2). Sockets that are lost are opened again; those it begins with must open. */
+/**
+ * The zone on the network (N1, N2). Sockets that are lost are opened again; those it begins with must open. When another
+ * process has taken them over, that one answers.
+ */
 export class DnsServer extends Context.Service<DnsServer, { readonly address: Endpoint }>()("edgeproxy/dns/DnsServer") {
   static readonly layer = (
     options: DnsServerOptions
   ): Layer.Layer<
     DnsServer,
     ListenError,
-    DnsCounters | DnsTransport | GeoResolver | RoutingTable | Supervisor | Upstreams
+    DnsCounters | DnsTransport | GeoResolver | RoutingTable | Shutdown | Supervisor | Upstreams
   > => Layer.effect(DnsServer, make(options))
 }
 
@@ -58,6 +63,7 @@ export const make = Effect.fnUntraced(
     const upstreams = yield* Upstreams
     const geo = yield* GeoResolver
     const { snapshot } = yield* RoutingTable
+    const { handedOver } = yield* Shutdown
     const now = yield* monotonicMs
     const clock = yield* Clock.clockWith(Effect.succeed)
     const parent = yield* Effect.scope
@@ -111,7 +117,8 @@ export const make = Effect.fnUntraced(
     let current: { readonly sockets: DnsSockets; readonly scope: Scope.Closeable } | undefined = first
     const keepOpen = Effect.gen(function* () {
       const { scope, sockets } = (current ??= yield* open(address))
-      return yield* sockets.lost.pipe(
+      yield* sockets.lost.pipe(
+        Effect.raceFirst(Deferred.await(handedOver)),
         Effect.ensuring(
           Effect.suspend(() => {
             current = undefined

@@ -312,15 +312,15 @@ describe("warnings", () => {
   })
 
   it("tell of a variable that has no effect yet, unless it says what is the case anyway", () => {
-    assert.deepStrictEqual(warningsOf({ EDGEPROXY_TLS_ENABLED: "yes", EDGEPROXY_DNS_ENABLED: "yes" }), [
-      "EDGEPROXY_DNS_ENABLED is not active yet: it takes effect with the DNS server",
+    assert.deepStrictEqual(warningsOf({ EDGEPROXY_TLS_ENABLED: "yes", EDGEPROXY_ANYCAST_ENABLED: "yes" }), [
+      "EDGEPROXY_ANYCAST_ENABLED is not active yet: it takes effect with anycast",
       "EDGEPROXY_TLS_ENABLED is not active yet with EDGEPROXY_TLS_MODE=terminate"
     ])
     assert.deepStrictEqual(
       warningsOf({
         EDGEPROXY_TLS_ENABLED: "NO",
         EDGEPROXY_CIRCUIT_TIMEOUT_SECS: "30.0",
-        EDGEPROXY_DNS_DOMAIN: "Internal."
+        EDGEPROXY_ANYCAST_PROTOCOL: " edgeproxy"
       }),
       []
     )

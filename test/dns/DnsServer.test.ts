@@ -14,6 +14,7 @@ import { GeoResolver } from "../../src/routing/GeoResolver.ts"
 import { RoutingTable } from "../../src/routing/RoutingTable.ts"
 import { TableSnapshotStore } from "../../src/routing/TableSnapshotStore.ts"
 import { Upstreams } from "../../src/routing/Upstreams.ts"
+import * as Shutdown from "../../src/traffic/Shutdown.ts"
 import { listenError } from "../../src/traffic/errno.ts"
 import type { Endpoint } from "../../src/traffic/Transport.ts"
 import { question, readMessage } from "../support/dnsMessage.ts"
@@ -79,7 +80,9 @@ const rigged = (
     Layer.provide(sockets.layer),
     Layer.provideMerge(RoutingTable.layer({ maxShrink: 0.5, holdMs: 60_000 })),
     Layer.provideMerge(Layer.mergeAll(source.layer, TableSnapshotStore.layerOff, Upstreams.layer({ spillAt: "hard" }))),
-    Layer.provideMerge(Layer.mergeAll(Supervisor.layer, DnsCounters.layer, geo))
+    Layer.provideMerge(
+      Layer.mergeAll(Supervisor.layer, DnsCounters.layer, geo, Layer.sync(Shutdown.Shutdown, Shutdown.make))
+    )
   )
 
 const rcodeOf = (bytes: Uint8Array | undefined): number | undefined =>
@@ -117,6 +120,19 @@ describe("the DNS server", () => {
         assert.strictEqual(sockets.isOpen(), 1)
         assert.deepStrictEqual(sockets.opened, [address, { ...address, port: 5_353 }])
         assert.strictEqual(rcodeOf(sockets.ask("internal")), RCODE.NOERROR)
+      }).pipe(Effect.provide(rigged(sockets, source)))
+    })
+  )
+
+  it.effect("leaves its sockets to the process that has taken over", () =>
+    Effect.gen(function* () {
+      const sockets = scripted()
+      const source = yield* ScriptedSource.make()
+      yield* Effect.gen(function* () {
+        Shutdown.handOver(yield* Shutdown.Shutdown)
+        yield* TestClock.adjust("1 minute")
+        assert.strictEqual(sockets.isOpen(), 0)
+        assert.lengthOf(sockets.opened, 1)
       }).pipe(Effect.provide(rigged(sockets, source)))
     })
   )

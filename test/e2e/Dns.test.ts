@@ -237,6 +237,39 @@ remote-control:
     60_000
   )
 
+  it.live.skipIf(process.platform !== "linux")(
+    "is handed over with its sockets: no question is lost",
+    () =>
+      Effect.gen(function* () {
+        const own = yield* Effect.promise(freePort)
+        const edge = yield* startWith(rows, { ...on, DNS_LISTEN_ADDR: `127.0.0.1:${own}` })
+        const { address, port } = yield* dnsOf(edge)
+        const watch = Watch.make()
+        const answered = new Set<number>()
+        const socket = yield* Effect.acquireRelease(
+          Effect.sync(() => dgram.createSocket("udp4")),
+          (socket) => Effect.sync(() => socket.close())
+        )
+        socket.on("message", (message) => {
+          answered.add(readMessage(message).id)
+          watch.touch()
+        })
+        let asked = 0
+        const ask = Effect.sync(() => socket.send(question("web.internal", { id: ++asked }), port, address))
+        const asking = yield* ask.pipe(Effect.andThen(Effect.sleep(5)), Effect.forever, Effect.forkScoped)
+        yield* edge.log("API endpoint")
+        edge.signal("SIGUSR2")
+        const { pid } = yield* edge.log("handed over")
+        yield* Effect.addFinalizer(() => Effect.sync(() => void process.kill(Number(pid), "SIGKILL")))
+        yield* edge.log("drained")
+        const before = asked
+        yield* watch.until("answers of the successor", () => answered.has(before + 20))
+        yield* Fiber.interrupt(asking)
+        yield* watch.until("all answers", () => answered.size === asked)
+      }),
+    60_000
+  )
+
   it.live(
     "holds back a network that asks too much, says so once, and counts it",
     () =>

@@ -39,6 +39,7 @@ import { checksAtOnce, healthChecks } from "./checks.ts"
 import { applyChanges, choiceOptions, circuitOptions, clientRules, liveConfig } from "./live.ts"
 import { chooseDatabase } from "./sources.ts"
 import { chooseTransport } from "./transport.ts"
+import { warmPool } from "./warm.ts"
 
 /** Tells whoever started the process that it listens, and that it serves. */
 const tellOfBeginning = (begun: Effect.Effect<void>) =>
@@ -90,7 +91,8 @@ const Edge = Layer.unwrap(
     const ownFds =
       transport.ownFds + (config.apiEnabled ? connectionsOf(fdLimit) : 0) + (config.dnsEnabled ? DNS_FDS : 0)
     const atOnce = checksAtOnce(config, fdLimit)
-    const limit = yield* connectionLimit(config.maxConnections, fdLimit - ownFds - atOnce)
+    const freeFds = fdLimit - ownFds - atOnce
+    const limit = yield* connectionLimit(config.maxConnections, freeFds)
 
     const snapshots =
       config.snapshotPath === undefined ? TableSnapshotStore.layerOff : SnapshotFile.layer(config.snapshotPath)
@@ -132,6 +134,7 @@ const Edge = Layer.unwrap(
     const watching = Layer.mergeAll(
       BackendEvents.layer({ apps: servedApps(config) }),
       healthChecks(config, atOnce),
+      warmPool(config, fdLimit, freeFds),
       Panic.layer,
       SlowStart.layer({
         get slowStartMs() {

@@ -2,6 +2,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { Supervisor } from "../src/actor/Supervisor.ts"
 import { HealthChecks } from "../src/backends/HealthChecks.ts"
+import { WarmPool } from "../src/backends/WarmPool.ts"
 import { EdgeConfig } from "../src/config/EdgeConfig.ts"
 import { LiveConfig } from "../src/config/LiveConfig.ts"
 import type { ConfigValues } from "../src/config/variables.ts"
@@ -11,6 +12,7 @@ import { Upstreams, type UpstreamsOptions } from "../src/routing/Upstreams.ts"
 import { ClientAdmission, type ClientRules } from "../src/traffic/ClientAdmission.ts"
 import { checksOf } from "./checks.ts"
 import { loadEnvironmentWith } from "./config/environment.ts"
+import { warmOptions } from "./warm.ts"
 
 /** Who is let in. */
 export const clientRules = (config: ConfigValues): ClientRules => ({
@@ -76,12 +78,14 @@ export const applyChanges = Layer.effectDiscard(
     const circuits = yield* Circuits
     const checks = yield* HealthChecks
     const clients = yield* ClientAdmission
+    const pool = yield* WarmPool
     live.onChange((config) =>
       Effect.gen(function* () {
         clients.setRules(clientRules(config))
         yield* upstreams.setOptions(choiceOptions(config))
         yield* circuits.setOptions(circuitOptions(config))
         yield* checks.setOptions(checksOf(config))
+        pool.setOptions(warmOptions(config))
       })
     )
   })

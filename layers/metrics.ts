@@ -5,6 +5,7 @@ import manifest from "../package.json" with { type: "json" }
 import { Supervisor } from "../src/actor/Supervisor.ts"
 import { actorMetrics } from "../src/actor/actorMetrics.ts"
 import { healthMetrics } from "../src/backends/healthMetrics.ts"
+import { warmMetrics } from "../src/backends/warmMetrics.ts"
 import { EdgeConfig } from "../src/config/EdgeConfig.ts"
 import { dnsMetrics } from "../src/dns/dnsMetrics.ts"
 import { loopDelayMetric } from "../src/observe/LoopDelay.ts"
@@ -36,6 +37,7 @@ const collectors = Effect.gen(function* () {
     trafficMetrics,
     routingMetrics,
     healthMetrics,
+    warmMetrics,
     transportMetrics,
     actorMetrics,
     loopDelayMetric,

@@ -17,6 +17,7 @@ export const backendJson = (view: BackendView, now: number): typeof Backend.Type
   soft_limit: view.softLimit,
   hard_limit: view.hardLimit,
   connections: view.connections,
+  warm: view.warm,
   last_heartbeat_secs: secondsSince(view.lastHeartbeatAt, now),
   registered_secs: secondsSince(view.registeredAt, now),
   source: view.source,

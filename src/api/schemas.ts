@@ -53,6 +53,7 @@ export const Backend = Schema.Struct({
   soft_limit: Schema.Int,
   hard_limit: Schema.Int.annotate({ description: "0: no limit" }),
   connections: Schema.Int.annotate({ description: "live ones and those being dialled, at this POP" }),
+  warm: Schema.Int.annotate({ description: "opened ahead of a client, or being so" }),
   last_heartbeat_secs: Schema.NullOr(Schema.Int).annotate({ description: "since the last heartbeat" }),
   registered_secs: Schema.NullOr(Schema.Int).annotate({ description: "since it registered" }),
   source: Schema.Literals(["api", "table"]).annotate({ description: "api: it registered; table: written by hand" }),

@@ -18,6 +18,8 @@ export interface BackendView {
   readonly hardLimit: number
   /** Live ones and those being dialled, at this POP. */
   readonly connections: number
+  /** Opened ahead of a client, or being so. */
+  readonly warm: number
   /** `api` or `table`. */
   readonly source: "api" | "table"
   /** The POP that decides on its expiry; of registered ones. */
@@ -84,6 +86,7 @@ export const backendView = (backend: Backend, { pop, state, times, upstream }: V
     softLimit: backend.softLimit,
     hardLimit: backend.hardLimit === Infinity ? 0 : backend.hardLimit,
     connections: upstream === undefined ? 0 : connectionsOf(upstream),
+    warm: upstream?.warm ?? 0,
     source: registered ? "api" : "table",
     owner: registered ? (times === undefined ? state.owner : pop) : undefined,
     state: stateNameOf(backend, observed),

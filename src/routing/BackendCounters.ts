@@ -29,8 +29,10 @@ export interface BackendTotals {
 export interface BackendCounters {
   readonly allocate: () => number
   readonly free: (row: number) => void
-  /** A dial succeeded, after so many microseconds. */
-  readonly connected: (row: number, rttUs: number) => void
+  /** A dial succeeded, after so many microseconds: for a client, or ahead of one. */
+  readonly dialled: (row: number, rttUs: number) => void
+  /** A client is connected. */
+  readonly connected: (row: number) => void
   /** A dial failed by the backend's fault, or the backend broke a connection off. */
   readonly failed: (row: number) => void
   /** Bytes went to the backend and came from it. */
@@ -43,8 +45,8 @@ export const make = (): BackendCounters => {
   return {
     allocate,
     free,
-    connected: (row, rttUs) => {
-      add(row, CONNECTIONS, 1)
+    connected: (row) => add(row, CONNECTIONS, 1),
+    dialled: (row, rttUs) => {
       observe(arrayOf(row), offsetOf(row) + RTT, RTT_BOUNDS, rttUs / 1_000_000)
     },
     failed: (row) => add(row, ERRORS, 1),

@@ -35,6 +35,8 @@ export interface Upstream {
   listed: boolean
   live: number
   reserved: number
+  /** Opened ahead of any client, or being so. With the others within the hard limit (H5), but no load. */
+  warm: number
   observed: Observed
   /** What its pools have counted it as. */
   counted: Counted

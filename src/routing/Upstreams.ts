@@ -229,6 +229,7 @@ export const make = (initial: UpstreamsOptions): Upstreams["Service"] => {
           listed: true,
           live: 0,
           reserved: 0,
+          warm: 0,
           observed: unobserved,
           counted: "not",
           row,

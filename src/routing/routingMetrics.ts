@@ -32,7 +32,7 @@ const softLimit = gauge(
 )
 const hardLimit = gauge("edgeproxy_backend_hard_limit", "Most connections to the backend; absent: no limit.")
 const weight = gauge("edgeproxy_backend_weight", "Share of new clients, by its row; 0: its bound clients only.")
-const connections = counter("edgeproxy_backend_connections_total", "Dials that the backend answered.")
+const connections = counter("edgeproxy_backend_connections_total", "Connections of clients that the backend took.")
 const errors = counter(
   "edgeproxy_backend_errors_total",
   "Dials that failed by the backend's fault, and connections it broke off with a reset, by stalling or by vanishing."

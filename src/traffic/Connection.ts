@@ -2,12 +2,14 @@ import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import type { Cause, Termination } from "../domain/Termination.ts"
 import { monotonicMs } from "../actor/Monotonic.ts"
+import { WarmPool } from "../backends/WarmPool.ts"
 import { Router } from "../routing/Router.ts"
+import type { Upstream } from "../routing/Upstream.ts"
 import { type ConnectionRecord } from "./Connections.ts"
 import * as ConnectionTrace from "./ConnectionTrace.ts"
 import type { ProxyHeaderOut } from "./ProxyHeaderOut.ts"
 import { TrafficCounters } from "./TrafficCounters.ts"
-import { type BridgeOptions, type DialError, Transport } from "./Transport.ts"
+import { type BridgeOptions, type Bridged, type DialError, Transport, type WarmId } from "./Transport.ts"
 
 export interface ConnectionOptions {
   readonly connectMs: number
@@ -42,44 +44,64 @@ export const dialTermination = (error: DialError): Termination => ({
 
 /**
  * The first part of a connection's life, from accept to flowing bytes (C1): choose and reserve, dial, on the backend's
- * failure the next candidate. It ends when bytes flow or the client is closed; what follows needs no fiber.
+ * failure the next candidate. A connection that was opened ahead takes the place of a dial (H5); one that turns out to be dead
+ * is no attempt and no failure: the same backend is dialled. It ends when bytes flow or the client is closed; what follows needs no fiber.
  * The route is given back here for every dial that failed, and at the connection's end otherwise.
  */
 export const make = Effect.fnUntraced(function* (options: ConnectionOptions, header?: ProxyHeaderOut) {
   const router = yield* Router
   const transport = yield* Transport
   const counters = yield* TrafficCounters
+  const pool = yield* WarmPool
   const now = yield* monotonicMs
 
+  const bridge = (
+    record: ConnectionRecord,
+    { backend }: Upstream,
+    limits: BridgeOptions["limits"],
+    warm?: WarmId
+  ): Effect.Effect<Bridged | DialError> =>
+    Effect.match(
+      transport.bridge(record.id, {
+        address: { address: backend.address, port: backend.port },
+        connectMs: options.connectMs,
+        keepaliveMs: options.keepaliveMs,
+        limits,
+        ...(header === undefined ? {} : { prelude: header(record) }),
+        ...(warm === undefined ? {} : { warm })
+      }),
+      { onFailure: (error) => error, onSuccess: (bridged) => bridged }
+    )
+
   const serve = Effect.fnUntraced(function* (record: ConnectionRecord, failed?: DialError) {
-    let failure = failed
+    // It was bridged, and had nothing yet when that connection ended: the dial that was spared is made up for.
+    let again = failed !== undefined && isWarmGone(failed) ? record.route : undefined
+    let failure = again === undefined ? failed : undefined
     const limits = yield* jittered(options.limits)
     while (!record.ended) {
       const { trace } = record
       const routedFrom = trace === undefined ? 0 : now()
-      const route = record.attempts < options.attempts ? router.route(record) : "no-capacity"
+      const isAgain = again !== undefined
+      const route = again ?? (record.attempts < options.attempts ? router.route(record) : "no-capacity")
+      again = undefined
       if (trace !== undefined) ConnectionTrace.routed(trace, route, routedFrom, now())
       if (typeof route === "string") {
         const why = failure === undefined ? noRoute(route) : dialTermination(failure)
         return transport.abort(record.id, "rst", why)
       }
       record.route = route
-      record.attempts++
+      if (!isAgain) record.attempts++
       if (trace !== undefined) ConnectionTrace.dialling(trace, route, now())
-      const { backend } = route.lease.upstream
-      const result = yield* Effect.match(
-        transport.bridge(record.id, {
-          address: { address: backend.address, port: backend.port },
-          connectMs: options.connectMs,
-          keepaliveMs: options.keepaliveMs,
-          limits,
-          ...(header === undefined ? {} : { prelude: header(record) })
-        }),
-        { onFailure: (error) => error, onSuccess: (bridged) => bridged }
-      )
+      const { upstream } = route.lease
+      const warm = isAgain ? undefined : pool.take(upstream)
+      const first = yield* bridge(record, upstream, limits, warm)
+      const isDead = "reason" in first && isWarmGone(first)
+      if (isDead) pool.gone(upstream)
+      const result = isDead ? yield* bridge(record, upstream, limits) : first
       const bridged = !("reason" in result)
       if (bridged) {
-        counters.connected(record, route, result.connectUs, now() - record.acceptedAt)
+        const dialUs = warm === undefined || isDead ? result.connectUs : undefined
+        if (!isAgain) counters.connected(record, route, dialUs, now() - record.acceptedAt)
         if (trace !== undefined) ConnectionTrace.connected(trace, result.connectUs)
       } else if (trace !== undefined) ConnectionTrace.dialFailed(trace, result, now())
       // Its end came first: the lease is back already.
@@ -98,6 +120,9 @@ export const make = Effect.fnUntraced(function* (options: ConnectionOptions, hea
   })
   return { serve }
 })
+
+/** Says nothing but that one opened ahead can't be had: the client is as it was. */
+export const isWarmGone = ({ reason }: DialError): boolean => reason === "WarmGone"
 
 const noRoute = (cause: "no-backend" | "no-capacity"): Termination => ({ by: "proxy", phase: "route", cause })
 

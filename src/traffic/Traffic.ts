@@ -11,6 +11,7 @@ import { monotonicMs } from "../actor/Monotonic.ts"
 import { clientFromText } from "../domain/Client.ts"
 import * as NetworkSet from "../domain/NetworkSet.ts"
 import type { Termination } from "../domain/Termination.ts"
+import { WarmPool } from "../backends/WarmPool.ts"
 import { AccessLog } from "../observe/AccessLog.ts"
 import { Tracing } from "../observe/Tracing.ts"
 import { GeoResolver } from "../routing/GeoResolver.ts"
@@ -88,6 +89,7 @@ export class Traffic extends Context.Service<
     | Shutdown
     | TrafficCounters
     | Transport
+    | WarmPool
   > => Layer.effect(Traffic, make(options))
 }
 
@@ -102,6 +104,7 @@ export const make = Effect.fnUntraced(
     const geo = yield* GeoResolver
     const log = yield* AccessLog
     const counters = yield* TrafficCounters
+    const pool = yield* WarmPool
     const tracer = yield* Tracing
     const wall = yield* Clock.clockWith(Effect.succeed)
     const now = yield* monotonicMs
@@ -229,6 +232,11 @@ export const make = Effect.fnUntraced(
       const record = connections.get(id)
       if (record?.route === undefined) return
       const { upstream } = record.route.lease
+      if (Connection.isWarmGone(error)) {
+        pool.gone(upstream)
+        record.connectUs = undefined
+        return start(record, route(record, error))
+      }
       counters.dialFailed(upstream, error)
       if (record.trace !== undefined) ConnectionTrace.dialFailed(record.trace, error, now())
       router.fail(record.route, error.source === "backend")

@@ -53,8 +53,8 @@ export class TrafficCounters extends Context.Service<
     /** The engine could not accept what was waiting, by the errno's name. */
     readonly acceptFailed: (code: string, count: number) => void
     readonly dialFailed: (upstream: Upstream, error: DialError) => void
-    /** Bytes flow from now on: so many milliseconds after the accept. */
-    readonly connected: (record: ConnectionRecord, route: Route, connectUs: number, tookMs: number) => void
+    /** Bytes flow from now on: so many milliseconds after the accept. `connectUs` undefined: it was not dialled for. */
+    readonly connected: (record: ConnectionRecord, route: Route, connectUs: number | undefined, tookMs: number) => void
     /** Counts what the open connection has carried since the last look. */
     readonly look: (record: ConnectionRecord) => void
     readonly ended: (record: ConnectionRecord, ended: Ended, durationMs: number) => void
@@ -184,7 +184,8 @@ const make = Effect.gen(function* () {
       if (trace !== undefined) keep(listener.connectExemplars, CONNECT_BOUNDS, exemplarOf(trace, tookMs))
       flowed(geo.country, lease.upstream.backend.region)
       observe(listener.totals, CONNECT, CONNECT_BOUNDS, tookMs / 1_000)
-      counters.connected(lease.upstream.row, connectUs)
+      counters.connected(lease.upstream.row)
+      if (connectUs !== undefined) counters.dialled(lease.upstream.row, connectUs)
       add(routed, tier * affinities.length + affinityCode[affinity], 1)
     },
     look: (record) => {

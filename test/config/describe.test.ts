@@ -219,12 +219,11 @@ describe("configurationMarkdown", () => {
     assert.strictEqual(lines.filter((line) => line.startsWith("### ")).length, 8)
   })
 
-  it("shows defaults, what changes live and what is still to come", () => {
+  it("shows defaults and what changes live", () => {
     assert.match(row("EDGEPROXY_LISTEN_ADDR").join(), /\| `0\.0\.0\.0:8080` \|  \|/)
     assert.match(row("EDGEPROXY_POP_ID").join(), /\| host name \|  \|/)
     assert.match(row("EDGEPROXY_APP").join(), /\| \*\(none\)\* \|  \|/)
     assert.match(row("EDGEPROXY_SPILL_AT").join(), /\| R \|/)
-    assert.match(row("EDGEPROXY_POOL_MAX_PER_BACKEND").join(), /\| R, not yet \|/)
     assert.match(row("EDGEPROXY_API_TOKEN").join(), /\(secret\) \|$/)
   })
 })

@@ -86,7 +86,8 @@ describe("M1: the series of a backend", () => {
       const { router, scrape, upstreams } = yield* make()
       upstreams.put(backend({ id: "b1", region: "eu" }))
       const { row } = routed(router.route(request(1))).lease.upstream
-      upstreams.counters.connected(row, 1_000)
+      upstreams.counters.connected(row)
+      upstreams.counters.dialled(row, 1_000)
       upstreams.put(backend({ id: "b1", region: "us", healthy: false }))
       const page = yield* scrape
       assert.strictEqual(page.value("edgeproxy_backend_connections_total", { backend: "b1", region: "us" }), 1)

@@ -5,6 +5,8 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as SubscriptionRef from "effect/SubscriptionRef"
+import { WarmPool, type WarmPoolLimits, type WarmPoolOptions } from "../../src/backends/WarmPool.ts"
+import { warmMetrics } from "../../src/backends/warmMetrics.ts"
 import { type AccessEntry, AccessLog } from "../../src/observe/AccessLog.ts"
 import { Bindings } from "../../src/routing/Bindings.ts"
 import { LoopDelay } from "../../src/observe/LoopDelay.ts"
@@ -44,6 +46,9 @@ export interface TrafficRigOptions {
   /** EDGEPROXY_ON_BACKEND_DOWN=close */
   readonly closeOnDown?: boolean
   readonly clients?: Partial<ClientRules>
+  /** EDGEPROXY_POOL_ENABLED=true */
+  readonly warm?: WarmPoolOptions
+  readonly warmLimits?: Partial<WarmPoolLimits>
   readonly overload?: Partial<OverloadOptions>
   /** Whether the first table is there from the start. */
   readonly table?: boolean
@@ -103,6 +108,9 @@ export const make = Effect.fnUntraced(function* (options: TrafficRigOptions = {}
     drain: { graceMs: 0, timeoutMs: 30_000, paceMs: 0, ...options.drain }
   }).pipe(
     Layer.provideMerge(TrafficCounters.layer),
+    Layer.provideMerge(
+      WarmPool.layer(options.warm, { most: 100, connections: 1_000, keepaliveMs: 30_000, ...options.warmLimits })
+    ),
     Layer.provideMerge(CloseOnDown.layer({ enabled: options.closeOnDown === true })),
     Layer.provideMerge(
       Overload.layer({ loopDelayMs: 200, memoryShare: 0.9, memory: plentyOfMemory, ...options.overload }).pipe(
@@ -145,9 +153,10 @@ export const make = Effect.fnUntraced(function* (options: TrafficRigOptions = {}
       connections: yield* Connections,
       admission: yield* Admission,
       clients: yield* ClientAdmission,
+      pool: yield* WarmPool,
       overload: yield* Overload,
       /** What a scrape shows now. */
-      scrape: exposition.read(yield* Effect.all([trafficMetrics, routingMetrics])),
+      scrape: exposition.read(yield* Effect.all([trafficMetrics, routingMetrics, warmMetrics])),
       /** The backend a client is bound to, and the connections open through the binding. */
       bound: (address: string): readonly [backend: string | undefined, open: number] | undefined => {
         const binding = bindings.find(client(address).key, 0)

@@ -2,14 +2,13 @@ import { boolean, integer, literals, ratio, seconds } from "../scalars.ts"
 import { path, urlPath } from "../texts.ts"
 import { inGroup } from "../Variable.ts"
 
-const inFailure = (activeFrom?: string) =>
-  inGroup("Failure handling", { reloadable: true, ...(activeFrom === undefined ? {} : { activeFrom }) })
+const inFailure = () => inGroup("Failure handling", { reloadable: true })
 
 const rateLimit = inFailure()
 const circuit = inFailure()
 const health = inFailure()
 const slowStart = inFailure()
-const pool = inFailure("the warm pool")
+const pool = inFailure()
 const configFile = inGroup("Failure handling")
 
 const threshold = integer({ minimum: 1, maximum: 1_000 })

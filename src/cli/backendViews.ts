@@ -9,7 +9,7 @@ import { type Column, textTable } from "./textTable.ts"
 type Used = Exclude<BackendEntry, { readonly state: "quarantined" }>
 
 /** A backend as the API shows it; what only a running process knows is null. */
-type Shown = Omit<Used, "connections"> & { readonly connections: number | null }
+type Shown = Omit<Used, "connections" | "warm"> & { readonly connections: number | null; readonly warm: number | null }
 
 type Quarantined = Extract<BackendEntry, { readonly state: "quarantined" }>
 
@@ -37,6 +37,7 @@ const shown = (backend: Backend, state: BackendState | undefined, now: number): 
     soft_limit: backend.softLimit,
     hard_limit: backend.hardLimit === Infinity ? 0 : backend.hardLimit,
     connections: null,
+    warm: null,
     last_heartbeat_secs: registered ? secondsSince(state.heartbeatAt, now) : null,
     registered_secs: registered ? secondsSince(state.registeredAt, now) : null,
     source: registered ? "api" : "table",

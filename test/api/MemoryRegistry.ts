@@ -28,6 +28,7 @@ export const viewOf = (fields: Partial<BackendView> & { readonly id: string }): 
   softLimit: 100,
   hardLimit: 150,
   connections: 0,
+  warm: 0,
   source: "api",
   owner: "gru1",
   state: "active",

@@ -20,6 +20,7 @@ const entry = (fields: Partial<Exclude<BackendEntry, { readonly state: "quaranti
   soft_limit: 10,
   hard_limit: 0,
   connections: 7,
+  warm: 0,
   last_heartbeat_secs: null,
   registered_secs: null,
   source: "table",

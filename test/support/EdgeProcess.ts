@@ -200,9 +200,14 @@ export const startEdge = (options: EdgeOptions = {}): Effect.Effect<EdgeProcess,
   Effect.gen(function* () {
     // A machine that runs several tests at once has its processes wait longer than an edge would.
     const patience = { OVERLOAD_LOOP_DELAY_MS: "5000" }
-    const env = { LISTEN_ADDR: "127.0.0.1:0", API_LISTEN_ADDR: "127.0.0.1:0", ...patience, ...options.env }
+    const env: Readonly<Record<string, string>> = {
+      LISTEN_ADDR: "127.0.0.1:0",
+      API_LISTEN_ADDR: "127.0.0.1:0",
+      ...patience,
+      ...options.env
+    }
     const edge = yield* spawnEdge({ ...options, env })
-    const listeners = env.LISTEN_ADDR.split(",").length
+    const listeners = [env["LISTEN_ADDR"], env["TLS_LISTEN_ADDR"]].flatMap((text) => text?.split(",") ?? []).length
     yield* edge.log(() => edge.addresses.length === listeners)
     yield* edge.log(({ message }) => message === "routing table" || message.startsWith("no routing table yet"))
     return edge

@@ -4,6 +4,7 @@ import * as Layer from "effect/Layer"
 import manifest from "../package.json" with { type: "json" }
 import { Supervisor } from "../src/actor/Supervisor.ts"
 import { actorMetrics } from "../src/actor/actorMetrics.ts"
+import { fiberMetrics } from "../src/actor/FiberCensus.ts"
 import { healthMetrics } from "../src/backends/healthMetrics.ts"
 import { warmMetrics } from "../src/backends/warmMetrics.ts"
 import { EdgeConfig } from "../src/config/EdgeConfig.ts"
@@ -40,6 +41,7 @@ const collectors = Effect.gen(function* () {
     warmMetrics,
     transportMetrics,
     actorMetrics,
+    fiberMetrics,
     loopDelayMetric,
     telemetryMetrics,
     geoMetrics,

@@ -5,6 +5,7 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import { setFlagsFromString } from "node:v8"
+import { FiberCensus } from "../src/actor/FiberCensus.ts"
 import { EdgeConfig } from "../src/config/EdgeConfig.ts"
 import type { Loaded } from "../src/config/load.ts"
 import { PassedSockets } from "../src/traffic/PassedSockets.ts"
@@ -107,6 +108,7 @@ const program = (
       Layer.succeed(PassedSockets, sockets),
       EdgeConfig.layer(config),
       Host.layer,
+      FiberCensus.layer,
       parent
     )
     // Losing the race interrupts the proxy, and the race waits until that has ended: drained, closed, flushed.

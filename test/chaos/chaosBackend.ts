@@ -11,7 +11,7 @@ const node = fileURLToPath(new URL("../../node_modules/.bin/node", import.meta.u
 const program = `
 const net = require("node:net")
 const [name, host, port] = process.argv.slice(1)
-net.createServer({ noDelay: true }, (socket) => {
+const server = net.createServer({ noDelay: true }, (socket) => {
   let greeted = false
   socket.on("error", () => undefined)
   socket.on("data", (bytes) => {
@@ -22,7 +22,9 @@ net.createServer({ noDelay: true }, (socket) => {
     greeted = true
     socket.write(bytes)
   })
-}).listen({ host, port: Number(port), backlog: 4096 }, function () { console.log(this.address().port) })
+}).listen({ host, port: Number(port), backlog: 4096 }, () => console.log(server.address().port))
+// As programs are updated: nobody new, and those who are there go on to their end.
+process.on("SIGTERM", () => server.close(() => process.exit(0)))
 `
 
 /** A backend in a process of its own, which can be killed and come back at the same port. */
@@ -32,6 +34,8 @@ export interface ChaosBackend {
   readonly row: (more?: Partial<Row>) => Row
   /** SIGKILL; done when the process is gone. */
   readonly kill: Effect.Effect<void>
+  /** SIGTERM: takes nobody any more, ends when those who are there have gone. Done then. */
+  readonly retire: Effect.Effect<void>
   readonly start: Effect.Effect<void, never, Scope.Scope>
   readonly signal: (signal: "SIGSTOP" | "SIGCONT") => Effect.Effect<void>
 }
@@ -65,6 +69,11 @@ export const chaosBackend = Effect.fnUntraced(function* (
   const first = yield* launch(name, 0, place)
   const { port } = first
   let child = first.child
+  const ended = (signal: NodeJS.Signals) =>
+    Effect.promise(async () => {
+      const exit = once(child, "exit")
+      if (child.kill(signal)) await exit
+    })
   return {
     name,
     port,
@@ -78,10 +87,8 @@ export const chaosBackend = Effect.fnUntraced(function* (
       hard_limit: 0,
       ...more
     }),
-    kill: Effect.promise(async () => {
-      const exit = once(child, "exit")
-      if (child.kill("SIGKILL")) await exit
-    }),
+    kill: ended("SIGKILL"),
+    retire: ended("SIGTERM"),
     start: Effect.map(launch(name, port, place), (again) => {
       child = again.child
     }),

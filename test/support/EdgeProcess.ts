@@ -57,6 +57,8 @@ export interface EdgeOptions {
   readonly cwd?: string
   /** Another copy of the bundle. */
   readonly bundle?: string
+  /** What its command is put behind, and is in the end: a mount namespace of its own, for one. */
+  readonly through?: ReadonlyArray<string>
   /** The most file descriptors it may have. */
   readonly fdLimit?: number
   /** Listening sockets of this process, passed on as systemd does it. */
@@ -121,7 +123,8 @@ export const spawnEdge = (options: EdgeOptions = {}): Effect.Effect<EdgeProcess,
     const output = options.stalledStdout === "pipe" ? ` > "${yield* unreadPipe(cwd)}"` : ""
     const passed = options.passed ?? []
     const activation = passed.length === 0 ? "" : `export LISTEN_FDS=${passed.length} LISTEN_PID=$$; `
-    const args = ["-c", `${limit}${activation}exec "$0" "$1"${output}`, node, options.bundle ?? bundle]
+    const command = [...(options.through ?? []), node, options.bundle ?? bundle]
+    const args = ["-c", `${limit}${activation}exec "$@"${output}`, "sh", ...command]
     const child = yield* Effect.acquireRelease(
       Effect.sync(
         () =>

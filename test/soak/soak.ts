@@ -61,8 +61,8 @@ const settings = {
   TABLE_MAX_SHRINK: "1"
 }
 
-/** Errors of a run in which backends are killed. */
-const expected = /^(backend down|circuit open)/
+/** Errors of a run in which backends are killed and configuration files are wrong. */
+const expected = /^(backend down|circuit open|the configuration file is left aside)/
 
 /** The program under everything at once for so long, then at rest. */
 export const soak = ({ engine, minutes, progress }: SoakOptions) =>

@@ -44,13 +44,15 @@ const hasProc = countFds() !== undefined
 interface SceneOptions extends Omit<EdgeOptions, "env"> {
   /** Puts the rows where the proxy is told to look for them, instead of into its SQLite file. */
   readonly publish?: (rows: ReadonlyArray<Row>) => Effect.Effect<void>
+  /** How many transfers go on all the time; a case that ends connections blindly has its own. */
+  readonly untouched?: number
 }
 
 export const scene = Effect.fnUntraced(function* (
   TRANSPORT: string,
   rows: ReadonlyArray<Row>,
   env: Readonly<Record<string, string>> = {},
-  { publish, ...options }: SceneOptions = {}
+  { publish, untouched: count = UNTOUCHED, ...options }: SceneOptions = {}
 ) {
   const steady = yield* chaosBackend("steady")
   const all = [...rows, steady.row({ region: "eu", country: "DE" })]
@@ -63,16 +65,16 @@ export const scene = Effect.fnUntraced(function* (
   assert.strictEqual((yield* visit(edge.address, german(99), 0)).outcome, "whole")
   yield* edge.entryCount(1)
   const fds = countFds(edge.pid) ?? 0
-  const untouched = yield* Effect.forEach(upTo(UNTOUCHED), (index) => transfer(edge.address, german(index), index))
+  const untouched = yield* Effect.forEach(upTo(count), (index) => transfer(edge.address, german(index), index))
   return {
     edge,
     steady,
     fds,
     finishUntouched: Effect.gen(function* () {
-      const outcomes = yield* Effect.forEach(untouched, ({ finish }) => finish, { concurrency: UNTOUCHED })
+      const outcomes = yield* Effect.forEach(untouched, ({ finish }) => finish, { concurrency: "unbounded" })
       assert.deepStrictEqual(
         outcomes,
-        upTo(UNTOUCHED).map((): Outcome => "whole")
+        untouched.map((): Outcome => "whole")
       )
     })
   } satisfies Scene

@@ -26,7 +26,9 @@ export const apiOf = Effect.fnUntraced(function* (edge: EdgeProcess) {
     Effect.promise(async () => {
       const response = await fetch(`${url}${path}`, {
         method,
-        ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { "content-type": "application/json" } })
+        // Kept for the next, the connection would be one more of the proxy's descriptors.
+        headers: { connection: "close", ...(body === undefined ? {} : { "content-type": "application/json" }) },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) })
       })
       return { status: response.status, body: (await response.json()) as Answer["body"] }
     })

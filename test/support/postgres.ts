@@ -35,6 +35,8 @@ export interface PostgresServer {
   ) => Effect.Effect<ReadonlyArray<PgConnection.Row>>
   /** Refuses and ends connections; the data stays. */
   readonly stop: Effect.Effect<void>
+  /** SIGKILL: nothing is finished, nobody is told. */
+  readonly kill: Effect.Effect<void>
   /** Again, at the same port. */
   readonly start: Effect.Effect<void>
 }
@@ -166,18 +168,21 @@ export const postgresServer = (
         return true
       }
       guard.kill("SIGKILL")
-      if (said.includes("Address already in use")) return false
+      // So does the memory of one that was killed, until the last of its processes has noticed.
+      if (/Address already in use|shared memory block .* is still in use/.test(said)) return false
       throw new Error(`postgres: ${said}`)
     }
 
-    const stop = Effect.promise(async () => {
-      const running = server
-      if (running === undefined) return
-      server = undefined
-      guard?.kill("SIGKILL")
-      running.kill("SIGINT")
-      if (running.exitCode === null && running.signalCode === null) await once(running, "exit")
-    })
+    const ended = (signal: NodeJS.Signals) =>
+      Effect.promise(async () => {
+        const running = server
+        if (running === undefined) return
+        server = undefined
+        guard?.kill("SIGKILL")
+        running.kill(signal)
+        if (running.exitCode === null && running.signalCode === null) await once(running, "exit")
+      })
+    const stop = ended("SIGINT")
     const start = Effect.promise(async () => {
       for (let tries = 0; tries < 20; tries++) {
         if (await launch()) return
@@ -213,6 +218,7 @@ export const postgresServer = (
         return Effect.as(query("postgres", `CREATE DATABASE ${name}`), name)
       }),
       stop,
+      kill: ended("SIGKILL"),
       start
     }
   })

@@ -12,7 +12,7 @@ export const engines = process.platform === "linux" ? ["splice", "node"] : ["nod
 
 /** `npm run chaos` goes through everything more often. */
 export const rounds = Number(process.env["CHAOS_ROUNDS"] ?? "1")
-export const patience = 20_000 + rounds * 10_000
+export const patience = 60_000 + rounds * 10_000
 
 /** Figures for people, in the long form only. */
 export const tell = (what: string, figure: number, unit = " ms"): Effect.Effect<void> =>

@@ -19,6 +19,7 @@ const BATCH_CHARS = 65_536
 const MAX_WAITING_CHARS = 4_194_304
 // Lines of so long a time go together: each write costs a trip through the thread pool.
 const GATHER_MS = 20
+const NEW_LINE = 0x0a
 
 /** A reader that stalls costs lines, counted, and nothing else; `process.stdout.write` would stall the process with it. */
 export const openLineWriter = (target: LineTarget): LineWriter => {
@@ -30,6 +31,8 @@ export const openLineWriter = (target: LineTarget): LineWriter => {
   let timer: NodeJS.Timeout | undefined
   let dropped = 0
   let broken = false
+  /** The sink that ends in the midst of a line. */
+  let torn: Sink | undefined
   let closing: (() => void) | undefined
 
   const schedule = (): void => {
@@ -55,10 +58,14 @@ export const openLineWriter = (target: LineTarget): LineWriter => {
     const batch = takeBatch()
     const into = sink
     writingTo = into
-    into.write(Buffer.from(batch.join("")), (error) => {
+    // Half a line must not spoil a whole one.
+    const bytes = Buffer.from((torn === into ? "\n" : "") + batch.join(""))
+    into.write(bytes, (error, written) => {
       writingTo = undefined
+      if (written > 0) torn = bytes[written - 1] === NEW_LINE ? undefined : into
       if (error !== null) {
-        dropped += batch.length
+        const whole = bytes.subarray(0, written).filter((byte) => byte === NEW_LINE).length
+        dropped += batch.length - Math.max(0, bytes[0] === NEW_LINE ? whole - 1 : whole)
         // Nobody reads any more; other errors (a full disk) may pass.
         if (error.code === "EPIPE") broken = true
       }

@@ -3,8 +3,8 @@ import * as net from "node:net"
 
 /** Where bytes go, one write at a time, none of which may ever block a thread: a blocked one could not even be left at exit. */
 export interface Sink {
-  /** Calls back once: with null when everything is written, else with the reason. */
-  readonly write: (bytes: Uint8Array, done: (error: NodeJS.ErrnoException | null) => void) => void
+  /** Calls back once: with null when everything is written, else with the reason, and how much was written before. */
+  readonly write: (bytes: Uint8Array, done: (error: NodeJS.ErrnoException | null, written: number) => void) => void
   readonly close: () => void
 }
 
@@ -12,13 +12,17 @@ const RETRY_MS = 10
 
 /** A file, or a pipe that was opened not to block. */
 const fileSink = (fd: number): Sink => {
-  const write: Sink["write"] = (bytes, done) =>
-    fs.write(fd, bytes, 0, bytes.length, null, (error, written) => {
-      if (error?.code === "EAGAIN") return void setTimeout(() => write(bytes, done), RETRY_MS)
-      if (error !== null) return done(error)
-      return written < bytes.length ? write(bytes.subarray(written), done) : done(null)
+  const writeFrom = (from: number, bytes: Uint8Array, done: Parameters<Sink["write"]>[1]): void =>
+    fs.write(fd, bytes, from, bytes.length - from, null, (error, written) => {
+      if (error?.code === "EAGAIN") return void setTimeout(() => writeFrom(from, bytes, done), RETRY_MS)
+      if (error !== null) return done(error, from)
+      const next = from + written
+      return next < bytes.length ? writeFrom(next, bytes, done) : done(null, next)
     })
-  return { write, close: () => (fd > 2 ? fs.close(fd, () => undefined) : undefined) }
+  return {
+    write: (bytes, done) => writeFrom(0, bytes, done),
+    close: () => (fd > 2 ? fs.close(fd, () => undefined) : undefined)
+  }
 }
 
 /** A standard stream that is a pipe or a socket: libuv writes to these without blocking. */
@@ -28,7 +32,7 @@ const streamSink = (fd: number): Sink => {
   stream.on("error", () => undefined)
   stream.unref()
   return {
-    write: (bytes, done) => void stream.write(bytes, (error) => done(error ?? null)),
+    write: (bytes, done) => void stream.write(bytes, (error) => done(error ?? null, 0)),
     close: () => void stream.destroy()
   }
 }

@@ -49,7 +49,9 @@ const save = Effect.fnUntraced(function* (path: string, table: StoredTable) {
   yield* attempt(path, async () => {
     const file = await open(beside, "w", 0o600)
     try {
-      for (let from = 0; from < parts.length; from += 1_000) await file.write(parts.slice(from, from + 1_000).join(""))
+      // `write` would be content with what still fits on the disk.
+      for (let from = 0; from < parts.length; from += 1_000)
+        await file.writeFile(parts.slice(from, from + 1_000).join(""))
       await file.sync()
     } finally {
       await file.close()

@@ -91,6 +91,7 @@ interface Held {
 
 const MAILBOX = 16
 const MAX_QUARANTINE_LINES = 20
+const SAVE_AGAIN_MS = 10_000
 
 export const make = Effect.fnUntraced(
   function* (options: TableOptions) {
@@ -121,6 +122,8 @@ export const make = Effect.fnUntraced(
     const localTimer = yield* FiberHandle.make()
     /** The stored table lacks what was changed here. */
     let unsaved = false
+    /** The last attempt to store the table, when it failed. */
+    let failedAt: number | undefined
     const refuses = source.shared ? options.refuses : undefined
     const known = source.keepsRows ? { rows: new Map<BackendRow, DecodedRow>() } : undefined
     const current = (): TableSnapshot => SubscriptionRef.getUnsafe(snapshot)
@@ -138,10 +141,26 @@ export const make = Effect.fnUntraced(
         const rows: Array<BackendRow> = []
         yield* forEachSliced(backends.values(), (backend) => void rows.push(encodeBackend(backend)))
         yield* store.save({ savedAt: yield* Clock.currentTimeMillis, rows })
+        unsaved = false
+        if (failedAt !== undefined) yield* Effect.logInfo("the table is stored again")
+        failedAt = undefined
       },
-      Effect.catch((error) =>
-        Effect.logError("the table could not be stored; a restart without the source would lack it", error.message)
-      )
+      Effect.catch((error) => {
+        const first = failedAt === undefined
+        failedAt = now()
+        if (!first) return Effect.void
+        return Effect.logError(
+          "the table could not be stored; a restart without the source would lack it",
+          error.message
+        )
+      })
+    )
+
+    /** A disk that was full may have space again, and the table may not change for days. */
+    const saveAgain = Effect.suspend(() =>
+      failedAt !== undefined && now() - failedAt >= SAVE_AGAIN_MS && current().origin === "source"
+        ? save(backends)
+        : Effect.void
     )
 
     const logQuarantine = Effect.fnUntraced(function* (before: DecodedTable, after: DecodedTable) {
@@ -181,7 +200,6 @@ export const make = Effect.fnUntraced(
       }
       yield* Deferred.succeed(first, undefined)
       if (origin === "source" && (changed || unsaved || before.origin !== "source")) {
-        unsaved = false
         yield* save(table.backends)
       }
     })
@@ -308,7 +326,10 @@ export const make = Effect.fnUntraced(
       }
       lost = undefined
       if (event._tag === "Rows") yield* takeRows(event.rows, event.states)
-      else locals.confirm(now())
+      else {
+        locals.confirm(now())
+        yield* saveAgain
+      }
       // What the source says and what is served are the same thing only while nothing is held.
       if (held === undefined) confirmedAt = now()
     })

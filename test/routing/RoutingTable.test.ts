@@ -222,4 +222,32 @@ describe("T3: losing the source", () => {
       assert.deepStrictEqual(saves, [2, 3])
     })
   )
+
+  it.effect("a table that could not be stored is stored once it can be, though it has not changed since", () =>
+    Effect.gen(function* () {
+      let full = true
+      const saves: Array<number> = []
+      const store = Layer.succeed(TableSnapshotStore, {
+        load: Effect.succeed(undefined),
+        save: ({ rows }) =>
+          Effect.suspend(() => {
+            saves.push(rows.length)
+            return full ? Effect.fail(new SnapshotError({ path: "/dev/full", detail: "no space" })) : Effect.void
+          })
+      })
+      const { source } = yield* tableRig.make(store)
+      yield* source.rows(...rows(2))
+      yield* source.unchanged
+      assert.deepStrictEqual(saves, [2], "not at every look")
+      yield* TestClock.adjust("10 seconds")
+      yield* source.unchanged
+      assert.deepStrictEqual(saves, [2, 2])
+      full = false
+      yield* TestClock.adjust("10 seconds")
+      yield* source.unchanged
+      yield* TestClock.adjust("10 seconds")
+      yield* source.unchanged
+      assert.deepStrictEqual(saves, [2, 2, 2])
+    })
+  )
 })

@@ -59,8 +59,13 @@ for (const engine of engines) {
           const api = yield* apiOf(edge)
           const register = (id: string) =>
             api.call("POST", "/api/v1/register", {
-              ...{ id, app: "test", region: "sa", country: "BR", hard_limit: 0 },
-              ...{ ip: "127.0.0.1", port: registered.port }
+              id,
+              app: "test",
+              region: "sa",
+              country: "BR",
+              ip: "127.0.0.1",
+              port: registered.port,
+              hard_limit: 0
             })
           yield* register("registered")
           const refused: Array<number> = []

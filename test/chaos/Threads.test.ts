@@ -1,15 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { writeFileSync } from "node:fs"
-import { join } from "node:path"
-import { pathToFileURL } from "node:url"
-import { why } from "../e2e/setup.ts"
-import { bundle, scratch } from "../support/EdgeProcess.ts"
+import { wrapped } from "../support/wrapped.ts"
 import { chaosBackend } from "./chaosBackend.ts"
 import { atRest, engines, mishaps, patience, rounds, scene, timed } from "./scene.ts"
-import { brazilian, load, transfer, upTo } from "./visit.ts"
+import { brazilian, load, type Transfer, transfer, upTo } from "./visit.ts"
 
-/** Starts the bundle, and ends one of its threads, by turns, at each SIGUSR2: what a fault in a thread comes to. */
+/** Ends a thread of the program at each SIGWINCH: what a fault in a thread comes to. */
 const program = `
 import * as threads from "node:worker_threads"
 import { createRequire, syncBuiltinESMExports } from "node:module"
@@ -23,25 +19,20 @@ all.Worker = class extends threads.Worker {
   }
 }
 syncBuiltinESMExports()
-process.on("SIGUSR2", () => void running[0]?.terminate())
-await import(${JSON.stringify(pathToFileURL(bundle).href)})
+process.on("SIGWINCH", () => void running[0]?.terminate())
 `
-
-const lost = "proxy relay engine-lost"
 
 describe.skipIf(!engines.includes("splice"))("a data-plane thread", () => {
   it.live(
     "killed under load takes its own connections with it, no other's, and newcomers are served at once",
     () =>
       Effect.gen(function* () {
-        const path = join(yield* scratch, "edgeproxy.mjs")
-        writeFileSync(path, program)
         const all = yield* Effect.forEach(["a", "b"], (name) => chaosBackend(name))
         const play = yield* scene(
           "splice",
           all.map(({ row }) => row()),
           { TRANSPORT_THREADS: "2" },
-          { bundle: path, untouched: 0 }
+          { bundle: yield* wrapped(program), untouched: 0 }
         )
         const { edge } = play
         const clients = yield* load(edge.address)
@@ -49,30 +40,31 @@ describe.skipIf(!engines.includes("splice"))("a data-plane thread", () => {
           const transfers = yield* Effect.forEach(upTo(12), (index) =>
             transfer(edge.address, brazilian(index), 100 * round + index)
           )
-          const [from, entriesFrom] = [edge.logs.length, edge.entries.length]
-          edge.signal("SIGUSR2")
-          yield* edge.log("thread", from)
-          yield* timed("a visit after a thread was killed", clients.more(1))
-          yield* clients.more(50)
-          // Whose thread it was is reset at once; the others go on to their end.
-          const outcomes = yield* Effect.forEach(transfers, ({ finish }) => finish, { concurrency: "unbounded" })
-          const ports = transfers.map(({ peer }) => peer.ports[0])
-          const entryOf = (port: number) =>
-            edge.entry((entry) => edge.entries.indexOf(entry) >= entriesFrom && entry.client_port === port)
-          const ends = yield* Effect.forEach(ports, (port) => Effect.map(entryOf(port), why))
+          // First one thread, with whatever part of them it has; then the other, with all that is left.
+          let left: ReadonlyArray<Transfer> = transfers
+          for (const which of ["first", "second"]) {
+            const from = edge.logs.length
+            edge.signal("SIGWINCH")
+            yield* edge.log("thread died", from)
+            yield* timed(`a visit after the ${which} of two threads was killed`, clients.more(1))
+            yield* clients.more(50)
+            left = left.filter(({ peer }) => peer.closed() === undefined)
+            // They go on, back and forth.
+            for (const { peer } of which === "first" ? left : []) yield* peer.awaitBytes(peer.received() + 1)
+          }
+          const outcomes = yield* Effect.forEach(transfers, ({ ended }) => ended, { concurrency: "unbounded" })
           assert.deepStrictEqual(
             outcomes,
-            ends.map((end) => (end === lost ? "cut" : "whole"))
+            transfers.map(() => "cut")
           )
-          assert.isAbove(ends.filter((end) => end === lost).length, 0)
-          assert.isAbove(ends.filter((end) => end !== lost).length, 0)
         }
         const visits = yield* clients.stop
         yield* edge.entryCount(1 + visits.length + 12 * rounds)
         const { cut = 0, ...others } = mishaps(visits)
         assert.deepStrictEqual(others, {})
-        const lostHere = edge.entries.filter(({ end_cause }) => end_cause === "engine-lost")
-        assert.isAtMost(cut, lostHere.length)
+        const ended = edge.entries.filter(({ end_by }) => end_by === "proxy")
+        assert.isTrue(ended.every(({ end_cause }) => end_cause === "engine-lost"))
+        assert.isAtMost(cut, ended.length - 12 * rounds)
         yield* atRest(play, /thread/)
       }),
     patience

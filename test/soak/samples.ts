@@ -1,4 +1,5 @@
 import * as Effect from "effect/Effect"
+import type { EdgeProcess } from "../support/EdgeProcess.ts"
 import { countFds } from "../support/fds.ts"
 import { parse } from "../support/exposition.ts"
 import type { Point } from "./trend.ts"
@@ -41,8 +42,11 @@ const looks: ReadonlyArray<Look> = [
   { name: "held bytes", unit: "MB", limit: 1, read: (value) => value("edgeproxy_transport_held_bytes") / MEGABYTE }
 ]
 
-/** Looks at all of it every few seconds, until it is interrupted. */
-export const sample = Effect.fnUntraced(function* (pid: number, metrics: string, everyMs: number) {
+/** The collection takes tens of milliseconds, and a reading is shared for half a second. */
+const SETTLE_MS = 600
+
+/** Has garbage collected and looks at all of it, every few seconds until it is interrupted. */
+export const sample = Effect.fnUntraced(function* ({ pid, signal }: EdgeProcess, metrics: string, everyMs: number) {
   const startedAt = performance.now()
   const series = looks.map(({ limit, name, unit }): Series => ({ name, unit, limit, points: [] }))
   const look = Effect.promise(async () => {
@@ -52,6 +56,12 @@ export const sample = Effect.fnUntraced(function* (pid: number, metrics: string,
       series[index]?.points.push({ ms, value: read((name) => page.sum(name), pid) })
     }
   })
-  yield* Effect.forkScoped(Effect.forever(Effect.andThen(look, Effect.sleep(everyMs))))
+  const round = Effect.gen(function* () {
+    signal("SIGWINCH")
+    yield* Effect.sleep(SETTLE_MS)
+    yield* look
+    yield* Effect.sleep(everyMs - SETTLE_MS)
+  })
+  yield* Effect.forkScoped(Effect.forever(round))
   return series
 })

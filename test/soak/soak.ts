@@ -10,6 +10,7 @@ import { parse } from "../support/exposition.ts"
 import { countFds } from "../support/fds.ts"
 import { runSql } from "../support/routingDb.ts"
 import { eventually } from "../support/Watch.ts"
+import { wrapped } from "../support/wrapped.ts"
 import { clients } from "./clients.ts"
 import { exchange } from "./exchange.ts"
 import * as Ledger from "./Ledger.ts"
@@ -34,7 +35,7 @@ export interface Soaked {
   readonly errors: ReadonlyArray<string>
 }
 
-const SAMPLE_MS = 3_000
+const SAMPLE_MS = 5_000
 const WARM_SHARE = 0.25
 const WARM_MOST_MS = 5 * 60_000
 const REST_MS = 30_000
@@ -61,6 +62,15 @@ const settings = {
   TABLE_MAX_SHRINK: "1"
 }
 
+/** Collects all garbage at SIGWINCH: what is left in the heap then is what the program holds. */
+const collector = `
+import { setFlagsFromString } from "node:v8"
+import { runInNewContext } from "node:vm"
+setFlagsFromString("--expose-gc")
+const collect = runInNewContext("gc")
+process.on("SIGWINCH", () => collect())
+`
+
 /** Errors of a run in which backends are killed and configuration files are wrong. */
 const expected = /^(backend down|circuit open|the configuration file is left aside)/
 
@@ -75,7 +85,11 @@ export const soak = ({ engine, minutes, progress }: SoakOptions) =>
     const [accessLog, file] = [join(directory, "access.log"), join(directory, "config.toml")]
     writeFileSync(file, "")
     const places = { ACCESS_LOG: accessLog, CONFIG_PATH: file }
-    const edge = yield* startWith(rows, { ...settings, ...places, TRANSPORT: engine })
+    const edge = yield* startWith(
+      rows,
+      { ...settings, ...places, TRANSPORT: engine },
+      { bundle: yield* wrapped(collector) }
+    )
     const { url: api } = yield* apiOf(edge)
     const { address } = yield* edge.log("metrics endpoint")
     const metrics = `http://${String(address)}/metrics`
@@ -97,7 +111,7 @@ export const soak = ({ engine, minutes, progress }: SoakOptions) =>
 
     let over = false
     const stopped = (): boolean => over
-    const series = yield* sample(edge.pid, metrics, SAMPLE_MS)
+    const series = yield* sample(edge, metrics, SAMPLE_MS)
     const work = yield* Effect.forkScoped(
       Effect.all(
         [

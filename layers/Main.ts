@@ -24,6 +24,7 @@ import { ClientAdmission } from "../src/traffic/ClientAdmission.ts"
 import { Connections } from "../src/traffic/Connections.ts"
 import { Overload } from "../src/traffic/Overload.ts"
 import * as CloseOnDown from "../src/traffic/CloseOnDown.ts"
+import { RecentConnections } from "../src/traffic/RecentConnections.ts"
 import { Shutdown } from "../src/traffic/Shutdown.ts"
 import { Traffic } from "../src/traffic/Traffic.ts"
 import { TrafficCounters } from "../src/traffic/TrafficCounters.ts"
@@ -241,6 +242,7 @@ const Edge = Layer.unwrap(
         geo,
         transport.layer(limit),
         Connections.layer,
+        RecentConnections.layer,
         Admission.layer(limit),
         ClientAdmission.layer(clientRules(config)),
         Logs.accessLog(config.accessLog)

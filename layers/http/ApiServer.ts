@@ -20,6 +20,7 @@ import type { RoutingTable } from "../../src/routing/RoutingTable.ts"
 import type { Upstreams } from "../../src/routing/Upstreams.ts"
 import type { Admission } from "../../src/traffic/Admission.ts"
 import type { Connections } from "../../src/traffic/Connections.ts"
+import type { RecentConnections } from "../../src/traffic/RecentConnections.ts"
 import { Shutdown } from "../../src/traffic/Shutdown.ts"
 import type { TrafficCounters } from "../../src/traffic/TrafficCounters.ts"
 import { type Endpoint, formatEndpoint, type ListenError, type Transport } from "../../src/traffic/Transport.ts"
@@ -87,6 +88,7 @@ export const layer = (
   | Explain
   | GeoResolver
   | LoopDelay
+  | RecentConnections
   | Registry
   | RoutingTable
   | Shutdown

@@ -29,16 +29,19 @@ const actors = HttpApiEndpoint.get("actors", "/actors", {
   success: Schema.Struct({ actors: Schema.Array(schemas.Actor) })
 }).annotateMerge(OpenApi.annotations({ summary: "The moving parts of the program and how they fare" }))
 
+/** Entries of each list of an explanation. */
+const shown = Schema.optional(
+  Schema.Int.annotate({ expected: "an integer from 1 to 100" }).check(
+    Schema.isBetween({ minimum: 1, maximum: 100 }, { expected: "an integer from 1 to 100" })
+  )
+)
+
 const explain = HttpApiEndpoint.get("explain", "/explain", {
   query: {
     ip: Schema.String,
     app: Schema.optional(Schema.String),
     sni: Schema.optional(Schema.String),
-    shown: Schema.optional(
-      Schema.Int.annotate({ expected: "an integer from 1 to 100" }).check(
-        Schema.isBetween({ minimum: 1, maximum: 100 }, { expected: "an integer from 1 to 100" })
-      )
-    )
+    shown
   },
   success: schemas.Explanation,
   error: BadRequest
@@ -46,6 +49,19 @@ const explain = HttpApiEndpoint.get("explain", "/explain", {
   OpenApi.annotations({
     summary:
       "Where a client would go, and why; `sni`: with this TLS server name; `shown` bounds each list. It changes nothing (D4)"
+  })
+)
+
+const explainConnection = HttpApiEndpoint.get("explainConnection", "/connections/:id/explain", {
+  params: { id: Schema.String },
+  query: { shown },
+  success: schemas.ConnectionExplanation,
+  error: NotFound
+}).annotateMerge(
+  OpenApi.annotations({
+    summary: "Why a connection went where it went (D4)",
+    description:
+      "The id is that of the access log or of the list of connections. Open ones are known, and the last 4,096 that ended well and as many that did not."
   })
 )
 
@@ -78,6 +94,7 @@ export const OperationsGroup = HttpApiGroup.make("operations").add(
   kill.middleware(Input).middleware(WriteAccess),
   actors.middleware(ReadAccess),
   explain.middleware(Input).middleware(ReadAccess),
+  explainConnection.middleware(Input).middleware(ReadAccess),
   table.middleware(ReadAccess),
   live.middleware(ReadAccess),
   confirm.middleware(Input).middleware(WriteAccess)

@@ -6,6 +6,9 @@ import { type ActorStatus, Supervisor } from "../actor/Supervisor.ts"
 import { Live } from "../dashboard/Live.ts"
 import { Explain } from "../routing/Explain.ts"
 import { RoutingTable, type TableStatus } from "../routing/RoutingTable.ts"
+import { connectionName } from "../traffic/accessEntry.ts"
+import { endedConnection, openConnection } from "../traffic/ConnectionExplanation.ts"
+import { RecentConnections } from "../traffic/RecentConnections.ts"
 import { type ConnectionRecord, Connections } from "../traffic/Connections.ts"
 import { type LiveCounts, Transport } from "../traffic/Transport.ts"
 import { Api } from "./Api.ts"
@@ -52,6 +55,7 @@ export const layer = HttpApiBuilder.group(
     const supervisor = yield* Supervisor
     const table = yield* RoutingTable
     const explain = yield* Explain
+    const recent = yield* RecentConnections
     const live = yield* Live
     const now = yield* monotonicMs
 
@@ -102,6 +106,21 @@ export const layer = HttpApiBuilder.group(
             return new BadRequest({ error: "bad request", issues: [{ path, message }] })
           })
         ),
+      explainConnection: Effect.fnUntraced(function* ({ params: { id }, query: { shown } }) {
+        const number = recent.idOf(id)
+        const record = number === undefined ? undefined : connections.get(number)
+        const past = number === undefined || record !== undefined ? undefined : recent.find(number)
+        const recorded =
+          record !== undefined
+            ? openConnection(record, connectionName(recent.bootId, record.id))
+            : past === undefined
+              ? undefined
+              : endedConnection(past)
+        if (recorded === undefined) return yield* new NotFound({ error: "no such connection, or it is forgotten", id })
+        // The address is one that has connected.
+        const now = yield* Effect.orDie(explain.explain(recorded.client, recorded.app ?? undefined, shown))
+        return { recorded, now }
+      }),
       live: () => Effect.mapError(live.join, ({ message }) => new Unavailable({ error: message })),
       table: () => Effect.sync(() => tableJson(table.status())),
       confirmTable: Effect.fnUntraced(function* () {

@@ -1,5 +1,6 @@
 import * as Schema from "effect/Schema"
 import { clientRefusals } from "../domain/AccessList.ts"
+import { causes, phases, terminators } from "../domain/Termination.ts"
 
 /** The JSON of the API, named as D1 names it. Times are seconds that have passed; null is "none" or "not known". */
 
@@ -223,4 +224,57 @@ export const Explanation = Schema.Struct({
       hard_limit: Schema.Int
     })
   )
+})
+
+const affinity = Schema.Literals(["new", "hit", "rebound"])
+
+/** D4 of one connection, as `RecordedConnection` has it. */
+export const ConnectionExplanation = Schema.Struct({
+  recorded: Schema.Struct({
+    conn: Schema.String,
+    state: Schema.Literals(["open", "ended"]),
+    client: Schema.String,
+    client_port: Schema.Int,
+    peer: Schema.NullOr(Schema.String),
+    country: Schema.NullOr(Schema.String),
+    region: Schema.NullOr(Schema.String),
+    app: Schema.NullOr(Schema.String),
+    sni: Schema.NullOr(Schema.String),
+    listener: Schema.String,
+    attempts: Schema.Int,
+    failures: Schema.Array(Schema.Struct({ backend: Schema.String, address: Schema.String, reason: Schema.String })),
+    decision: Schema.NullOr(
+      Schema.Struct({
+        backend: Schema.String,
+        backend_addr: Schema.String,
+        tier,
+        affinity,
+        connections: Schema.Int,
+        soft_limit: Schema.Int,
+        hard_limit: Schema.Int,
+        weight: Schema.Finite,
+        load: Schema.NullOr(Schema.Finite),
+        score: Schema.NullOr(Schema.Finite),
+        candidates: Schema.Int,
+        candidates_up: Schema.Int,
+        panic: Schema.Boolean
+      })
+    ),
+    connect_ms: Schema.NullOr(Schema.Finite),
+    trace_id: Schema.NullOr(Schema.String),
+    end: Schema.NullOr(
+      Schema.Struct({
+        ts: Schema.String,
+        by: Schema.Literals(terminators),
+        phase: Schema.Literals(phases),
+        cause: Schema.Literals(causes),
+        duration_ms: Schema.Finite,
+        bytes_in: Schema.Int,
+        bytes_out: Schema.Int
+      })
+    )
+  }).annotate({ description: "Noted down as it happened" }),
+  now: Explanation.annotate({
+    description: "Worked out now: where a new connection of the same client to the same app would go"
+  })
 })

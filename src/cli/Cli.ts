@@ -3,7 +3,8 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import { backendsCommand } from "./backendsCommand.ts"
 import * as flags from "./flags.ts"
-import { connectionsCommand, explainCommand, healthCommand, tableCommand } from "./operationCommands.ts"
+import { explainCommand } from "./explainCommand.ts"
+import { connectionsCommand, healthCommand, tableCommand } from "./operationCommands.ts"
 import { wireguardCommand } from "./wireguardCommand.ts"
 
 /** What the commands do that are not questions to a running process or to the store; supplied by who knows the technologies. */

@@ -48,6 +48,11 @@ export interface RunningEdge {
     limit: number,
     sni: string | undefined
   ) => Effect.Effect<typeof schemas.Explanation.Type, EdgeError>
+  /** By its id in the access log or in the list of connections. */
+  readonly explainConnection: (
+    id: string,
+    limit: number
+  ) => Effect.Effect<typeof schemas.ConnectionExplanation.Type, EdgeError>
   readonly table: Effect.Effect<typeof schemas.Table.Type, EdgeError>
   /** False when no update was held. */
   readonly confirmTable: Effect.Effect<boolean, EdgeError>

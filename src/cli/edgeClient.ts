@@ -75,6 +75,7 @@ export const make = Effect.fnUntraced(function* ({ token, url }: EdgeClientOptio
         ? Effect.asVoid(asked(backends.drain({ params: { id } })))
         : Effect.asVoid(asked(backends.undrain({ params: { id } }))),
     explain: (ip, app, shown, sni) => asked(operations.explain({ query: { ip, app, shown, sni } })),
+    explainConnection: (id, shown) => asked(operations.explainConnection({ params: { id }, query: { shown } })),
     table: asked(operations.table()),
     confirmTable: Effect.map(asked(operations.confirmTable()), ({ confirmed }) => confirmed),
     connections: ({ after, limit }) => asked(operations.connections({ query: { after, limit } })),

@@ -7,9 +7,9 @@ type Candidate = Explanation["candidates"]["shown"][number]
 type Out = Explanation["out"]["shown"][number]
 type Binding = NonNullable<Explanation["binding"]>
 
-const tiers = ["same country", "client's region", "this POP's region", "any other region"] as const
+export const tiers = ["same country", "client's region", "this POP's region", "any other region"] as const
 
-const affinities = {
+export const affinities = {
   new: "chosen afresh",
   hit: "by its binding",
   rebound: "chosen afresh, its binding no longer serves"

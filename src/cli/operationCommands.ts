@@ -1,42 +1,15 @@
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import { CommandError } from "./CommandError.ts"
 import { ask, type ConnectionEntry, type RunningEdge } from "./EdgeApi.ts"
-import { explanationText } from "./explanationText.ts"
 import * as flags from "./flags.ts"
 import { connectionsText, healthText, readyText, tableText } from "./operationTexts.ts"
 import { answer } from "./output.ts"
 import { printable } from "./printable.ts"
 
-/** The most that one answer has. */
-const MAX_EXPLAINED = 100
 const PAGE = 1_000
-
-/** `edgeproxy explain IP` (D4). */
-export const explainCommand = Command.make(
-  "explain",
-  {
-    ip: Argument.String("ip").pipe(Argument.withDescription("Address of a client")),
-    app: Flag.String("app").pipe(
-      Flag.withDescription("As on a listener of this app; without it, of all apps"),
-      Flag.optional
-    ),
-    sni: Flag.String("sni").pipe(Flag.withDescription("With this TLS server name"), Flag.optional),
-    limit: flags.limit("backends of each kind", 20),
-    json: flags.json,
-    ...flags.edge
-  },
-  ({ app, ip, json, limit, sni, ...address }) =>
-    ask(address, (edge) =>
-      edge.explain(ip, Option.getOrUndefined(app), Math.min(limit, MAX_EXPLAINED), Option.getOrUndefined(sni))
-    ).pipe(Effect.flatMap((explanation) => answer(json, explanation, explanationText)))
-).pipe(
-  Command.withDescription("Say where a client would go now, and why; it changes nothing"),
-  Command.withExamples([{ command: "edgeproxy explain 203.0.113.7 --app shop" }])
-)
 
 /** `edgeproxy health` (D3), for container health checks and people. */
 export const healthCommand = Command.make(

@@ -1,6 +1,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type { Backend } from "../domain/Backend.ts"
 import { affinityHash, type Client } from "../domain/Client.ts"
 import { hashText } from "../domain/Hash.ts"
 import type { Region } from "../domain/Region.ts"
@@ -11,7 +12,7 @@ import type { ChoiceTree } from "./ChoiceTree.ts"
 import { Circuits, type HowEnded } from "./Circuits.ts"
 import { type Lease, reserve } from "./Lease.ts"
 import type { Pool } from "./Pool.ts"
-import { hasRoom, isEligible, type Upstream } from "./Upstream.ts"
+import { connectionsOf, hasRoom, isEligible, type Upstream } from "./Upstream.ts"
 import { OUT, OVER_SOFT, Upstreams } from "./Upstreams.ts"
 
 /** What the choice depends on besides the state of the POP. */
@@ -24,6 +25,23 @@ export interface RouteRequest {
   readonly tried: ReadonlyArray<Upstream>
 }
 
+/** What a choice was made of, kept for who asks later (D4). */
+export interface Decision {
+  /** Its row as it was. */
+  readonly backend: Backend
+  readonly tier: Tier
+  /** `hit`: the client's own binding; `rebound`: it had one that no longer serves; `new`: none, or the binding is full (A4). */
+  readonly affinity: "new" | "hit" | "rebound"
+  /** Of the backend before this one: live ones and those being dialled. */
+  readonly connections: number
+  /** What counted of it then (R1). */
+  readonly weight: number
+  /** Backends of the app that should take new clients, and those of them of which nothing bad was seen. */
+  readonly eligible: number
+  readonly up: number
+  readonly panic: boolean
+}
+
 /** A reserved place on a backend, and why this one. Given back by `end` or `fail`; the first of them counts. */
 export interface Route {
   readonly lease: Lease
@@ -32,8 +50,8 @@ export interface Route {
   /** The client's own backend has just failed it: only success elsewhere binds it anew, since the failure may pass (A2). */
   readonly late: boolean
   readonly tier: Tier
-  /** `hit`: the client's own binding; `rebound`: it had one that no longer serves; `new`: none, or the binding is full (A4). */
-  readonly affinity: "new" | "hit" | "rebound"
+  readonly affinity: Decision["affinity"]
+  readonly decision: Decision
 }
 
 /** Why there is no route: nothing eligible, or all of it at the hard limit or tried. */
@@ -99,20 +117,26 @@ export const make = Effect.fnUntraced(function* (options: RouterOptions) {
     const full = serves && options.bindingMaxConnections > 0 && (binding?.open ?? 0) >= options.bindingMaxConnections
     if (serves && !full) {
       const tier = tierOf(bound.backend, geo, options.region)
+      const decision = decided(bound, tier, "hit", pool)
       const lease = reserve(upstreams, circuits, bound)
-      return { lease, binding: bindings.bind(client.key, number, bound.seq), late: false, tier, affinity: "hit" }
+      const ref = bindings.bind(client.key, number, bound.seq)
+      return { lease, binding: ref, late: false, tier, affinity: "hit", decision }
     }
 
     const late = own && tried.includes(bound)
     if (pool === undefined || pool.eligible === 0) return "no-backend"
     const chosen = withoutTried(tried, () => choose(pool, geo, options.region, affinityHash(client.key, hash)))
     if (chosen === undefined) return "no-capacity"
+    const tier = tierOf(chosen.backend, geo, options.region)
+    const affinity = binding === undefined || full ? "new" : "rebound"
+    const decision = decided(chosen, tier, affinity, pool)
     return {
       lease: reserve(upstreams, circuits, chosen),
       binding: full || late ? undefined : bindings.bind(client.key, number, chosen.seq),
       late,
-      tier: tierOf(chosen.backend, geo, options.region),
-      affinity: binding === undefined || full ? "new" : "rebound"
+      tier,
+      affinity,
+      decision
     }
   }
 
@@ -143,6 +167,17 @@ export const make = Effect.fnUntraced(function* (options: RouterOptions) {
       if (lease.release(how) && binding !== undefined) bindings.close(binding)
     }
   })
+})
+
+const decided = (upstream: Upstream, tier: Tier, affinity: Decision["affinity"], pool: Pool | undefined): Decision => ({
+  backend: upstream.backend,
+  tier,
+  affinity,
+  connections: connectionsOf(upstream),
+  weight: upstream.backend.weight * upstream.observed.share,
+  eligible: pool?.eligible ?? 0,
+  up: pool?.up ?? 0,
+  panic: pool?.panic ?? false
 })
 
 const fits = (upstream: Upstream, app: string | undefined, panic: boolean): boolean =>

@@ -5,7 +5,7 @@ import { monotonicMs } from "../actor/Monotonic.ts"
 import { WarmPool } from "../backends/WarmPool.ts"
 import { Router } from "../routing/Router.ts"
 import type { Upstream } from "../routing/Upstream.ts"
-import { type ConnectionRecord } from "./Connections.ts"
+import { type ConnectionRecord, noteFailure } from "./Connections.ts"
 import * as ConnectionTrace from "./ConnectionTrace.ts"
 import type { ProxyHeaderOut } from "./ProxyHeaderOut.ts"
 import { TrafficCounters } from "./TrafficCounters.ts"
@@ -112,6 +112,7 @@ export const make = Effect.fnUntraced(function* (options: ConnectionOptions, hea
       }
       failure = result
       counters.dialFailed(route.lease.upstream, failure)
+      noteFailure(record, route.lease.upstream, failure)
       router.fail(route, failure.source === "backend")
       if (failure.source === "client") return
       if (exhausted.has(failure.reason)) return transport.abort(record.id, "rst", dialTermination(failure))

@@ -9,9 +9,11 @@ import type { Tlv } from "../domain/Tlv.ts"
 import type { Route } from "../routing/Router.ts"
 import type { Upstream } from "../routing/Upstream.ts"
 import type { ConnectionTrace } from "./ConnectionTrace.ts"
+import { dialReasons } from "./dialReasons.ts"
 import type { ListenerCounters } from "./ListenerCounters.ts"
+import type { FailedDial } from "./RecentConnections.ts"
 import type { RejectReason } from "./TrafficCounters.ts"
-import type { Accepted, ConnectionId, Endpoint } from "./Transport.ts"
+import { type Accepted, type ConnectionId, type DialError, type Endpoint, formatEndpoint } from "./Transport.ts"
 
 /** All there is of a connection while bytes flow: one flat record. Times are monotonic milliseconds. */
 export interface ConnectionRecord {
@@ -46,6 +48,8 @@ export interface ConnectionRecord {
   countedOut: number | undefined
   /** Backends that have failed this connection. */
   tried: ReadonlyArray<Upstream>
+  /** Its dials that came to nothing. */
+  failures: ReadonlyArray<FailedDial>
   ended: boolean
   /** Of those that are sampled (O1). */
   trace: ConnectionTrace | undefined
@@ -53,6 +57,7 @@ export interface ConnectionRecord {
 
 // Most connections have none: they share this.
 const noneTried: ReadonlyArray<Upstream> = []
+const noFailures: ReadonlyArray<FailedDial> = []
 
 /** Told by a trusted peer about the client for whom it connects. */
 export interface Announced {
@@ -61,6 +66,12 @@ export interface Announced {
   /** Where the client has connected to. */
   readonly destination: SocketAddress
   readonly tlvs: ReadonlyArray<Tlv>
+}
+
+/** A dial has come to nothing. */
+export const noteFailure = (record: ConnectionRecord, { backend }: Upstream, error: DialError): void => {
+  const failure = { backend: backend.id, address: formatEndpoint(backend), reason: dialReasons[error.reason] }
+  record.failures = [...record.failures, failure]
 }
 
 /** A connection as it begins, at this monotonic time. */
@@ -89,6 +100,7 @@ export const recordOf = (
   countedIn: undefined,
   countedOut: undefined,
   tried: noneTried,
+  failures: noFailures,
   ended: false,
   trace: undefined
 })

@@ -21,12 +21,13 @@ import { accessEntry, connectionName, type EntryContext } from "./accessEntry.ts
 import { Admission } from "./Admission.ts"
 import { ClientAdmission } from "./ClientAdmission.ts"
 import * as Connection from "./Connection.ts"
-import { type ConnectionRecord, Connections, recordOf } from "./Connections.ts"
+import { type ConnectionRecord, Connections, noteFailure, recordOf } from "./Connections.ts"
 import * as ConnectionTrace from "./ConnectionTrace.ts"
 import { drain, type DrainOptions } from "./Drain.ts"
 import type { ListenerCounters } from "./ListenerCounters.ts"
 import * as Preroute from "./Preroute.ts"
 import * as ProxyHeaderOut from "./ProxyHeaderOut.ts"
+import { RecentConnections } from "./RecentConnections.ts"
 import * as Refusals from "./Refusals.ts"
 import type { Shutdown } from "./Shutdown.ts"
 import { TrafficCounters } from "./TrafficCounters.ts"
@@ -83,6 +84,7 @@ export class Traffic extends Context.Service<
     | Admission
     | ClientAdmission
     | Connections
+    | RecentConnections
     | GeoResolver
     | Router
     | RoutingTable
@@ -108,7 +110,8 @@ export const make = Effect.fnUntraced(
     const tracer = yield* Tracing
     const wall = yield* Clock.clockWith(Effect.succeed)
     const now = yield* monotonicMs
-    const bootId = wall.currentTimeMillisUnsafe().toString(36)
+    const recent = yield* RecentConnections
+    const { bootId } = recent
     const { serve } = yield* Connection.make(
       options.connection,
       ProxyHeaderOut.make(options.proxyOut, options.pop, bootId)
@@ -168,7 +171,9 @@ export const make = Effect.fnUntraced(
       write: (record, why) => {
         const ended = { ...nothingCarried, ...why, id: record.id }
         if (record.trace === undefined) beginTrace(record)
-        log.write(accessEntry(record, ended, contextOf(0)))
+        const entry = accessEntry(record, ended, contextOf(0))
+        log.write(entry)
+        recent.add({ entry, decision: undefined, failures: [] })
         if (record.trace !== undefined) finishTrace(record.trace, record, ended)
       },
       fork
@@ -222,7 +227,9 @@ export const make = Effect.fnUntraced(
       // Lines of those who are turned away are bounded, here as at the accept.
       if (record.refusal !== undefined) refusals.refused(record, record.refusal)
       else {
-        log.write(accessEntry(record, ended, contextOf(durationMs)))
+        const entry = accessEntry(record, ended, contextOf(durationMs))
+        log.write(entry)
+        recent.add({ entry, decision: record.route?.decision, failures: record.failures })
         if (record.trace !== undefined) finishTrace(record.trace, record, ended)
       }
       connections.remove(record)
@@ -238,6 +245,7 @@ export const make = Effect.fnUntraced(
         return start(record, route(record, error))
       }
       counters.dialFailed(upstream, error)
+      noteFailure(record, upstream, error)
       if (record.trace !== undefined) ConnectionTrace.dialFailed(record.trace, error, now())
       router.fail(record.route, error.source === "backend")
       record.tried = [...record.tried, upstream]

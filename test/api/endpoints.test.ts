@@ -415,6 +415,7 @@ describe("the API about itself", () => {
           "GET /api/v1/backends",
           "GET /api/v1/backends/{id}",
           "GET /api/v1/connections",
+          "GET /api/v1/connections/{id}/explain",
           "GET /api/v1/explain",
           "GET /api/v1/live",
           "GET /api/v1/table",

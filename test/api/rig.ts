@@ -23,6 +23,7 @@ import { Upstreams } from "../../src/routing/Upstreams.ts"
 import { Admission } from "../../src/traffic/Admission.ts"
 import { type ConnectionRecord, Connections } from "../../src/traffic/Connections.ts"
 import * as ListenerCounters from "../../src/traffic/ListenerCounters.ts"
+import { RecentConnections } from "../../src/traffic/RecentConnections.ts"
 import * as Shutdown from "../../src/traffic/Shutdown.ts"
 import { TrafficCounters } from "../../src/traffic/TrafficCounters.ts"
 import { type Endpoint, type LiveCounts, Transport } from "../../src/traffic/Transport.ts"
@@ -109,6 +110,7 @@ export const make = Effect.fnUntraced(function* ({ tokens = true, ...options }: 
       Layer.provideMerge(GeoResolver.layerFixed(new Map([["198.51.100.1", geoOf("BR")]])))
     ),
     Connections.layer,
+    RecentConnections.layer,
     Admission.layer(2),
     AccessLog.layerOff
   ).pipe(
@@ -204,6 +206,7 @@ const recordOf = (id: number, fields: Partial<ConnectionRecord>): ConnectionReco
   countedOut: undefined,
   tried: [],
   ended: false,
+  failures: [],
   trace: undefined,
   ...fields
 })

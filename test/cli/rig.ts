@@ -48,6 +48,7 @@ const nothingRuns: RunningEdge = {
   backends: () => nobody,
   setDraining: () => nobody,
   explain: () => nobody,
+  explainConnection: () => nobody,
   table: nobody,
   confirmTable: nobody,
   connections: () => nobody,

@@ -54,6 +54,36 @@ describe("X1: the command line beside a running proxy", () => {
     })
   )
 
+  it.live("explains a connection while it is open and after its end", () =>
+    Effect.gen(function* () {
+      const { cli, edge } = yield* start()
+      const { peer } = yield* greeted(edge.address, { from: "127.1.0.1" })
+      const { connections } = parsed(yield* cli(["connections", "--json"]))
+      const [{ id } = { id: "" }] = connections as ReadonlyArray<{ readonly id: string }>
+      const open = parsed(yield* cli(["explain", "--conn", id, "--json"]))
+      assert.deepInclude(open["recorded"], { state: "open", client: "127.1.0.1", country: "BR", end: null })
+      yield* peer.finish
+      const [entry] = yield* edge.entryCount(1)
+      const ended = parsed(yield* cli(["explain", "--conn", entry?.conn ?? "", "--json"]))
+      assert.deepInclude(ended["recorded"], { conn: entry?.conn, state: "ended", failures: [] })
+      assert.deepInclude(ended["now"], { choice: { backend: "n1", tier: 0, affinity: "hit" } })
+      const { out } = yield* cli(["explain", "--conn", id])
+      for (const text of [
+        "As it was noted down then",
+        "n1 at 127.0.0.1",
+        "by client, in relay, fin",
+        "by its binding"
+      ]) {
+        assert.include(out, text)
+      }
+      const unknown = yield* cli(["explain", "--conn", "other-1"])
+      assert.deepStrictEqual([unknown.code, unknown.out], [1, ""])
+      assert.include(unknown.err, "no such connection")
+      assert.strictEqual((yield* cli(["explain"])).code, 1)
+      assert.strictEqual((yield* cli(["explain", "127.1.0.1", "--conn", id])).code, 1)
+    })
+  )
+
   it.live("shows connections and ends one", () =>
     Effect.gen(function* () {
       const { cli, edge } = yield* start()

@@ -22,6 +22,7 @@ import type { ConnectionOptions } from "../../src/traffic/Connection.ts"
 import { Connections } from "../../src/traffic/Connections.ts"
 import type { DrainOptions } from "../../src/traffic/Drain.ts"
 import { Overload, type OverloadOptions } from "../../src/traffic/Overload.ts"
+import { RecentConnections } from "../../src/traffic/RecentConnections.ts"
 import * as Shutdown from "../../src/traffic/Shutdown.ts"
 import { Traffic, type TrafficOptions } from "../../src/traffic/Traffic.ts"
 import { TrafficCounters } from "../../src/traffic/TrafficCounters.ts"
@@ -126,6 +127,7 @@ export const make = Effect.fnUntraced(function* (options: TrafficRigOptions = {}
         Admission.layer(options.maxConnections ?? 1_000),
         ClientAdmission.layer({ ...openRules, ...options.clients }),
         Connections.layer,
+        RecentConnections.layer,
         GeoResolver.layerFixed(new Map([[brazilian, geoOf("BR")]])),
         routing(options.routing)
       )
@@ -151,6 +153,7 @@ export const make = Effect.fnUntraced(function* (options: TrafficRigOptions = {}
       shutdown,
       traffic: yield* Traffic,
       connections: yield* Connections,
+      recent: yield* RecentConnections,
       admission: yield* Admission,
       clients: yield* ClientAdmission,
       pool: yield* WarmPool,

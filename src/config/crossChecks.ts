@@ -43,17 +43,44 @@ const listeners: ReadonlyArray<readonly [ListenField, EnabledField | undefined]>
   ["dnsListenAddr", "dnsEnabled"]
 ]
 
-/** No address twice among the listeners that this release opens. Port 0 is another port each time. */
+/** Listeners for clients: of these an IPv6 wildcard leaves IPv4 alone where another one has the port. */
+const forClients: ReadonlySet<ListenField> = new Set(["listenAddr", "tlsListenAddr"])
+
+interface Opened extends Endpoint {
+  readonly field: ListenField
+}
+
+const isSix = ({ address }: Endpoint): boolean => address.includes(":")
+const isWildcard = ({ address }: Endpoint): boolean => address === "0.0.0.0" || address === "::"
+
+/** Both can't be had. Port 0 is another port each time. */
+const clash = (one: Opened, other: Opened, reusePort: boolean): boolean => {
+  if (one.port !== other.port || one.port === 0) return false
+  const alike = forClients.has(one.field) && forClients.has(other.field)
+  if (isSix(one) !== isSix(other)) return !alike && (one.address === "::" || other.address === "::")
+  if (one.address === other.address) return true
+  return (isWildcard(one) || isWildcard(other)) && !(alike && reusePort)
+}
+
+/** No address twice among the listeners that this release opens, be it that a wildcard has it too. */
 const distinctListeners: Check = (values) => {
-  const seen = new Set<string>()
+  const seen: Array<Opened> = []
   for (const [field, enabled] of listeners) {
     const opened = variables[field].activeFrom === undefined && (enabled === undefined || values[enabled] === true)
     const value: Endpoint | ReadonlyArray<Endpoint> | undefined = opened ? values[field] : undefined
     if (value === undefined) continue
-    for (const address of "port" in value ? [value] : value) {
-      const text = endpoint.encode(address)
-      if (address.port !== 0 && seen.has(text)) return { field, allowed: `every listener once; ${text} is there twice` }
-      seen.add(text)
+    for (const { address, port } of "port" in value ? [value] : value) {
+      const next: Opened = { field, address, port }
+      const text = endpoint.encode(next)
+      const rival = seen.find((each) => clash(each, next, values.tcpReusePort === true))
+      if (rival?.address === address) return { field, allowed: `every listener once; ${text} is there twice` }
+      if (rival !== undefined) {
+        return {
+          field,
+          allowed: `every listener on a port of its own; ${text} is taken by ${endpoint.encode(rival)} too`
+        }
+      }
+      seen.push(next)
     }
   }
   return undefined

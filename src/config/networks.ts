@@ -6,7 +6,7 @@ import { codec, type Codec, list, pair } from "./Codec.ts"
 import { literals } from "./scalars.ts"
 import { name } from "./texts.ts"
 
-/** Where to listen: an address literal (with its zone, if any) and a port, 0 for any free one. */
+/** Where to listen: an address literal and a port, 0 for any free one. */
 export interface Endpoint {
   readonly address: string
   readonly port: number
@@ -17,12 +17,18 @@ export interface ListenAddress extends Endpoint {
   readonly app: string | undefined
 }
 
+// Which link is meant would have to be said by a zone (`%eth0`), whose name is only good on this host.
+const isOfOneLink = ({ address }: NetAddress.InetAddress): boolean =>
+  NetAddress.isIpv6Address(address) && NetAddress.isLinkLocal(address)
+
 /** `IPv4:port` or `[IPv6]:port`. */
 export const endpoint: Codec<Endpoint> = codec(
-  "IPv4:port or [IPv6]:port, port from 0 to 65535",
+  "IPv4:port or [IPv6]:port, port from 0 to 65535, not link-local",
   (text) => {
     const inet = Result.getOrUndefined(NetAddress.inetAddressFromString(text.trim()))
-    return inet === undefined ? undefined : { address: NetAddress.formatHost(inet), port: inet.port }
+    return inet === undefined || isOfOneLink(inet)
+      ? undefined
+      : { address: NetAddress.formatHost(inet), port: inet.port }
   },
   ({ address, port }) => (address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`)
 )
@@ -44,7 +50,7 @@ const listenAddress: Codec<ListenAddress> = codec(
 
 /** One or more listeners, each with or without an app of its own. */
 export const listenAddresses: Codec<ReadonlyArray<ListenAddress>> = list(listenAddress, {
-  allowed: "IPv4:port or [IPv6]:port with commas between, port from 0 to 65535, =app may follow",
+  allowed: "IPv4:port or [IPv6]:port with commas between, port from 0 to 65535, not link-local, =app may follow",
   nonEmpty: true
 })
 

@@ -101,9 +101,14 @@ const plain = (value: unknown): unknown => (typeof value === "bigint" ? Number(v
 
 /** Decodes the address of a backend: a literal that one host can have. */
 const addressOf = (text: string): Result.Result<string, string> => {
-  const parsed = NetAddress.ipFromString(text)
+  const zone = text.indexOf("%")
+  const parsed = NetAddress.ipFromString(zone < 0 ? text : text.slice(0, zone))
   if (Result.isFailure(parsed)) return Result.fail("an IPv4 or IPv6 address")
   const ip = NetAddress.toCanonical(parsed.success)
+  // What is good on one link only needs a zone, whose name is good on one host only.
+  if (zone >= 0 || (NetAddress.isIpv6Address(ip) && NetAddress.isLinkLocal(ip))) {
+    return Result.fail("an address without zone (%) that is not link-local")
+  }
   if (
     NetAddress.isUnspecified(ip) ||
     NetAddress.isMulticast(ip) ||

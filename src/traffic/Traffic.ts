@@ -267,7 +267,7 @@ export const make = Effect.fnUntraced(
         {
           address,
           ipv6Only:
-            address.address === "::" && options.listeners.some(({ address: other }) => isIpv4Twin(address, other)),
+            address.address === "::" && options.listeners.some(({ address: other }) => hasIpv4(address.port, other)),
           backlog: BACKLOG,
           prerouteMs: options.prerouteMs,
           keepaliveMs: options.connection.keepaliveMs,
@@ -303,9 +303,9 @@ export const make = Effect.fnUntraced(
   Effect.annotateLogs({ service: "traffic" })
 )
 
-// Both wildcards of one port can only be had when the IPv6 one leaves IPv4 alone.
-const isIpv4Twin = (address: Endpoint, other: Endpoint): boolean =>
-  other.address === "0.0.0.0" && other.port === address.port && address.port !== 0
+// Both can only be had when the IPv6 wildcard leaves IPv4 alone.
+const hasIpv4 = (port: number, other: Endpoint): boolean =>
+  !other.address.includes(":") && other.port === port && port !== 0
 
 const nothingCarried = { bytesIn: 0, bytesOut: 0, firstByteUs: undefined, code: undefined }
 const internal: Termination = { by: "proxy", phase: "pre-route", cause: "internal" }

@@ -132,7 +132,7 @@ describe("bad values", () => {
     [
       "EDGEPROXY_LISTEN_ADDR",
       "8080",
-      'IPv4:port or [IPv6]:port with commas between, port from 0 to 65535, =app may follow; "8080" is none'
+      'IPv4:port or [IPv6]:port with commas between, port from 0 to 65535, not link-local, =app may follow; "8080" is none'
     ],
     ["EDGEPROXY_REGION", "hkg", "sa, us, eu, ap or auto"],
     ["EDGEPROXY_DB_RELOAD_SECS", "0", "seconds from 0.1 to 2147483, decimals allowed"],
@@ -149,7 +149,7 @@ describe("bad values", () => {
     ["EDGEPROXY_TCP_KEEPALIVE_SECS", "0.5", "0 (off) or seconds from 1 to 32767, decimals allowed"],
     ["EDGEPROXY_TABLE_MAX_SHRINK", "50%", "a number from 0 to 1"],
     ["EDGEPROXY_TLS_ENABLED", "maybe", "true, false, 1, 0, yes, no, on or off"],
-    ["EDGEPROXY_API_LISTEN_ADDR", "localhost:8081", "IPv4:port or [IPv6]:port, port from 0 to 65535"],
+    ["EDGEPROXY_API_LISTEN_ADDR", "localhost:8081", "IPv4:port or [IPv6]:port, port from 0 to 65535, not link-local"],
     ["EDGEPROXY_CORROSION_API_URL", "localhost:8090", "a URL that starts with http:// or https://"],
     ["EDGEPROXY_HEALTH_CHECK_PATH", "health", "a path that starts with /"],
     ["EDGEPROXY_CONFIG_PATH", "a\nb", "a path of printable characters"]
@@ -189,7 +189,7 @@ describe("bad values", () => {
 
   it("are cut when they are long", () => {
     assert.isBelow(message({ EDGEPROXY_REGION: "x".repeat(10_000) }).length, 400)
-    assert.isBelow(message({ EDGEPROXY_LISTEN_ADDR: "x".repeat(10_000) }).length, 500)
+    assert.isBelow(message({ EDGEPROXY_LISTEN_ADDR: "x".repeat(10_000) }).length, 550)
   })
 })
 
@@ -226,6 +226,16 @@ describe("values that contradict each other", () => {
       'EDGEPROXY_LISTEN_ADDR="[::1]:80=a,127.0.0.1:80,[0:0::1]:80=b"; allowed: every listener once; [::1]:80 is there twice'
     ],
     [
+      "a wildcard that has another listener's address",
+      { EDGEPROXY_LISTEN_ADDR: "127.0.0.1:80=a,0.0.0.0:80=b" },
+      'EDGEPROXY_LISTEN_ADDR="127.0.0.1:80=a,0.0.0.0:80=b"; allowed: every listener on a port of its own; 0.0.0.0:80 is taken by 127.0.0.1:80 too'
+    ],
+    [
+      "an IPv6 wildcard that has an IPv4 address",
+      { EDGEPROXY_LISTEN_ADDR: "[::]:80", EDGEPROXY_API_LISTEN_ADDR: "0.0.0.0:80" },
+      'EDGEPROXY_API_LISTEN_ADDR="0.0.0.0:80"; allowed: every listener on a port of its own; 0.0.0.0:80 is taken by [::]:80 too'
+    ],
+    [
       "closing paced over longer than the drain",
       { EDGEPROXY_SHUTDOWN_PACE_SECS: "31" },
       'EDGEPROXY_SHUTDOWN_PACE_SECS="31"; allowed: at most EDGEPROXY_SHUTDOWN_TIMEOUT_SECS, in whose last seconds it falls'
@@ -242,6 +252,16 @@ describe("values that contradict each other", () => {
       { EDGEPROXY_PROXY_PROTOCOL_IN: "required", EDGEPROXY_PROXY_PROTOCOL_TRUSTED_CIDRS: "10.0.0.0/8" }
     ],
     ["port 0 twice", { EDGEPROXY_LISTEN_ADDR: "127.0.0.1:0,127.0.0.1:0" }],
+    ["both wildcards for clients", { EDGEPROXY_LISTEN_ADDR: "[::]:80,0.0.0.0:80" }],
+    ["an IPv6 wildcard and an IPv4 address for clients", { EDGEPROXY_LISTEN_ADDR: "[::]:80,127.0.0.1:80=a" }],
+    [
+      "an IPv6 address and the IPv4 wildcard",
+      { EDGEPROXY_LISTEN_ADDR: "[::1]:80", EDGEPROXY_API_LISTEN_ADDR: "0.0.0.0:80" }
+    ],
+    [
+      "a wildcard beside its address, when the kernel chooses",
+      { EDGEPROXY_LISTEN_ADDR: "127.0.0.1:80,0.0.0.0:80", EDGEPROXY_TCP_REUSE_PORT: "true" }
+    ],
     ["one port on two addresses", { EDGEPROXY_LISTEN_ADDR: "127.0.0.1:80,[::1]:80" }],
     ["closing paced over all of the drain", { EDGEPROXY_SHUTDOWN_PACE_SECS: "30" }]
   ])("%s is fine", (_, env) => {

@@ -35,12 +35,6 @@ describe("endpoint", () => {
     assert.deepStrictEqual(read(endpoint, endpoint.encode(value)), value)
   })
 
-  it("keeps the zone of a link-local address", () => {
-    const value = read(endpoint, "[fe80::1%3]:80")
-    assert.deepStrictEqual(value, { address: "fe80::1%3", port: 80 })
-    assert.strictEqual(endpoint.encode(value), "[fe80::1%3]:80")
-  })
-
   it.each([
     "",
     "8080",
@@ -60,9 +54,17 @@ describe("endpoint", () => {
     "[::1]",
     "[::1]80",
     "[1.2.3.4]:80",
-    "[::g]:80"
+    "[::g]:80",
+    "[fe80::1]:80",
+    "[fe80::1%3]:80",
+    "[fe80::1%eth0]:80",
+    "[febf:ffff::]:80",
+    "[2001:db8::1%eth0]:80"
   ])("%j is an error", (text) => {
-    assert.deepStrictEqual(endpoint.decode(text), Result.fail("IPv4:port or [IPv6]:port, port from 0 to 65535"))
+    assert.deepStrictEqual(
+      endpoint.decode(text),
+      Result.fail("IPv4:port or [IPv6]:port, port from 0 to 65535, not link-local")
+    )
   })
 })
 
@@ -90,7 +92,9 @@ describe("listenAddresses", () => {
   ])("%j is an error", (text, fault) => {
     assert.deepStrictEqual(
       listenAddresses.decode(text),
-      Result.fail(`IPv4:port or [IPv6]:port with commas between, port from 0 to 65535, =app may follow${fault}`)
+      Result.fail(
+        `IPv4:port or [IPv6]:port with commas between, port from 0 to 65535, not link-local, =app may follow${fault}`
+      )
     )
   })
 })

@@ -3,9 +3,10 @@ import { existsSync } from "node:fs"
 import { chmod, copyFile, cp, mkdir, rename, rm } from "node:fs/promises"
 import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
+import { packedModule } from "./layers/dashboard/pack.ts"
 
 /**
- * Bundles the program into `dist`, or the directory it is given: one start file, the code it loads, the mock backend as a program of its own, and beside
+ * Bundles the program into `dist`, or the directory it is given: one start file, the code it loads, the dashboard in it, the mock backend as a program of its own, and beside
  * them the embedded GeoIP database with its licence and the addon of the splice engine. Nothing else is needed at run time.
  */
 const [place = "dist"] = process.argv.slice(2)
@@ -19,6 +20,15 @@ await build({
     // Beside the chunks, one of which starts it.
     "chunks/data-plane": "layers/transport-splice/thread.ts"
   },
+  plugins: [
+    {
+      name: "dashboard",
+      setup: ({ onLoad, onResolve }) => {
+        onResolve({ filter: /^edgeproxy:dashboard$/ }, ({ path }) => ({ path, namespace: "dashboard" }))
+        onLoad({ filter: /.*/, namespace: "dashboard" }, async () => ({ contents: await packedModule() }))
+      }
+    }
+  ],
   // A native addon: copied as it is.
   external: ["koffi"],
   outdir: out,

@@ -47,6 +47,9 @@ export const ApiEndpoint = Layer.unwrap(
       region: config.region,
       listeners,
       vitals: vitals(fdLimit),
+      page: config.dashboardEnabled
+        ? Effect.promise(() => import("./dashboard/load.ts").then(({ load }) => load()))
+        : undefined,
       limits: { connections, connectionsForLoopback: Math.min(defaultLimits.connectionsForLoopback, connections / 2) }
     })
     return measured.pipe(

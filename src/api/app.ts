@@ -12,12 +12,14 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as HttpApi from "effect/http-api/HttpApi"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import { Live, type LiveOptions } from "../dashboard/Live.ts"
+import type { PageAsset } from "../dashboard/PageAsset.ts"
 import { Api } from "./Api.ts"
 import * as Authorization from "./Authorization.ts"
 import * as backendHandlers from "./backendHandlers.ts"
 import * as docsHandlers from "./docsHandlers.ts"
 import * as Input from "./Input.ts"
 import * as operationHandlers from "./operationHandlers.ts"
+import { pagePaths, pageResponse } from "./pageRoutes.ts"
 import * as probeHandlers from "./probeHandlers.ts"
 import { Ready } from "./Ready.ts"
 import { traced } from "./requestSpans.ts"
@@ -26,6 +28,8 @@ export interface AppOptions extends LiveOptions {
   readonly publicReads: boolean
   /** TCP listeners that there should be. */
   readonly listeners: number
+  /** The files of the dashboard; undefined: there is none. */
+  readonly page: Effect.Effect<ReadonlyArray<PageAsset>> | undefined
 }
 
 // An id of 128 bytes, each percent-encoded.
@@ -37,7 +41,7 @@ const failed = (status: number, error: string, headers: Readonly<Record<string, 
   HttpServerResponse.jsonUnsafe({ error }, { status, headers })
 
 /** What there is at a path of the API. */
-const makePaths = () => {
+const makePaths = (pages: ReadonlyArray<HttpRouter.PathInput>) => {
   const router = FindMyWay.make<string>(routerConfig)
   const methods = new Set<string>()
   HttpApi.reflect(Api, {
@@ -47,6 +51,7 @@ const makePaths = () => {
       if (path.startsWith("/")) router.on(method, `/${path.slice(1)}`, path)
     }
   })
+  for (const path of pages) router.on("GET", path, path)
   return {
     /** The path as the API has it, with the names of its parameters. */
     routeOf: (method: string, url: string): string | undefined =>
@@ -73,10 +78,15 @@ const routes = (options: AppOptions) =>
 
 /** The API as one function from request to response. Whatever happens it answers in JSON, and never with a stack trace. */
 export const make = Effect.fnUntraced(function* (options: AppOptions) {
-  const { methodsOf, routeOf } = makePaths()
+  const { page } = options
+  const { methodsOf, routeOf } = makePaths(page === undefined ? [] : pagePaths)
   // Of its own: the router's layer would be shared with whatever else in the program serves HTTP.
   const router = yield* HttpRouter.make.pipe(Effect.provideService(HttpRouter.RouterConfig, routerConfig))
   yield* Layer.build(routes(options).pipe(Layer.provide(Layer.succeed(HttpRouter.HttpRouter, router))))
+  if (page !== undefined) {
+    const assets = yield* Effect.cached(page)
+    yield* Effect.forEach(pagePaths, (path) => router.add("GET", path, pageResponse(assets, path)), { discard: true })
+  }
 
   const noRoute = (url: string): HttpServerResponse.HttpServerResponse => {
     const methods = methodsOf(url)
@@ -104,7 +114,9 @@ export const make = Effect.fnUntraced(function* (options: AppOptions) {
     Effect.map((response) =>
       HttpServerResponse.setHeaders(
         response,
-        response.status === 401 ? { ...commonHeaders, "www-authenticate": "Bearer" } : commonHeaders
+        response.status === 401
+          ? { ...commonHeaders, "www-authenticate": "Bearer" }
+          : { ...commonHeaders, ...response.headers }
       )
     ),
     Effect.annotateLogs({ service: "api" })

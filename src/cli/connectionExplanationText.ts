@@ -1,5 +1,6 @@
 import type * as schemas from "../api/schemas.ts"
-import { affinities, explanationText, tiers } from "./explanationText.ts"
+import { affinityWords, tierWords } from "../routing/explanationWords.ts"
+import { explanationText } from "./explanationText.ts"
 import { printable } from "./printable.ts"
 
 type Explanation = typeof schemas.ConnectionExplanation.Type
@@ -22,7 +23,7 @@ const decisionLines = ({ decision, failures }: Recorded): ReadonlyArray<string> 
   const { backend, backend_addr: address, candidates, candidates_up: up, connections, panic, tier } = decision
   const hard = decision.hard_limit === 0 ? "no hard limit" : `hard limit ${decision.hard_limit}`
   return [
-    `choice   ${printable(backend)} at ${address}, tier ${tier} (${tiers[tier]}), ${affinities[decision.affinity]}`,
+    `choice   ${printable(backend)} at ${address}, tier ${tier} (${tierWords[tier]}), ${affinityWords[decision.affinity]}`,
     `         it had ${connections} connections (soft limit ${decision.soft_limit}, ${hard}), weight ${figure(decision.weight)}: score ${figure(decision.score)}`,
     `         of ${candidates} candidates, ${up} of them up${panic ? "; too few, so checks and circuits were ignored" : ""}`
   ]

@@ -1,4 +1,5 @@
 import type * as schemas from "../api/schemas.ts"
+import { affinityWords, noChoiceWords, outWords, refusalWords, tierWords } from "../routing/explanationWords.ts"
 import { printable } from "./printable.ts"
 import { type Column, textTable } from "./textTable.ts"
 
@@ -7,42 +8,13 @@ type Candidate = Explanation["candidates"]["shown"][number]
 type Out = Explanation["out"]["shown"][number]
 type Binding = NonNullable<Explanation["binding"]>
 
-export const tiers = ["same country", "client's region", "this POP's region", "any other region"] as const
-
-export const affinities = {
-  new: "chosen afresh",
-  hit: "by its binding",
-  rebound: "chosen afresh, its binding no longer serves"
-} as const
-
-const reasons: Readonly<Record<Out["reason"] | "binding-limit", string>> = {
-  "other-app": "of another app",
-  removed: "left the table",
-  unhealthy: "unhealthy",
-  draining: "draining",
-  expired: "no heartbeats",
-  standby: "weight 0: bound clients only",
-  full: "at its hard limit",
-  down: "down by health checks",
-  "circuit-open": "its circuit is open",
-  "circuit-half-open": "its circuit is on trial, with all it may take",
-  "binding-limit": "the binding carries all the connections it may"
-}
-
-const refusals: Readonly<Record<NonNullable<Explanation["client"]["refused"]>, string>> = {
-  "denied-network": "its network may not connect",
-  "denied-country": "its country may not connect",
-  "client-limit": "it has as many connections as one client may",
-  "rate-limit": "it has opened connections faster than one client may"
-}
-
 const number = (value: number | null): string | null => (value === null ? null : String(Number(value.toPrecision(6))))
 
 const candidateColumns: ReadonlyArray<Column<Candidate>> = [
   { name: "#", show: ({ rank }) => rank, right: true },
   { name: "id", show: ({ id }) => id },
   { name: "app", show: ({ app }) => app },
-  { name: "tier", show: ({ tier }) => `${tier} ${tiers[tier]}` },
+  { name: "tier", show: ({ tier }) => `${tier} ${tierWords[tier]}` },
   { name: "connections", show: ({ connections }) => connections, right: true },
   { name: "soft", show: ({ soft_limit }) => soft_limit, right: true },
   { name: "hard", show: ({ hard_limit }) => (hard_limit === 0 ? null : hard_limit), right: true },
@@ -55,7 +27,7 @@ const candidateColumns: ReadonlyArray<Column<Candidate>> = [
 const outColumns: ReadonlyArray<Column<Out>> = [
   { name: "id", show: ({ id }) => id },
   { name: "app", show: ({ app }) => app },
-  { name: "out because", show: ({ reason }) => reasons[reason] },
+  { name: "out because", show: ({ reason }) => outWords[reason] },
   { name: "connections", show: ({ connections }) => connections, right: true }
 ]
 
@@ -67,16 +39,15 @@ const clientText = ({ address, country, key, region }: Explanation["client"]): s
 
 const bindingText = ({ backend, open_connections: open, seconds_left: left, unused }: Binding): string => {
   const age = left === null ? `${open} open` : `${Math.ceil(left)} s left`
-  const use = unused === null ? "used" : `not used: ${reasons[unused]}`
+  const use = unused === null ? "used" : `not used: ${outWords[unused]}`
   return `binding  ${backend === null ? "a backend that is gone" : printable(backend)}, ${age}, ${use}`
 }
 
 const choiceText = (choice: Explanation["choice"]): string => {
   if (choice.backend !== null) {
-    return `choice   ${printable(choice.backend)}, tier ${choice.tier} (${tiers[choice.tier]}), ${affinities[choice.affinity]}`
+    return `choice   ${printable(choice.backend)}, tier ${choice.tier} (${tierWords[choice.tier]}), ${affinityWords[choice.affinity]}`
   }
-  const why = choice.reason === "no-backend" ? "no backend is eligible" : "all that are eligible are full"
-  return `choice   none: ${why}; the client would be reset`
+  return `choice   none: ${noChoiceWords[choice.reason]}; the client would be reset`
 }
 
 const nameText = ({ name, refused, routed }: NonNullable<Explanation["sni"]>): string => {
@@ -94,7 +65,7 @@ export const explanationText = (explanation: Explanation): string => {
     clientText(client),
     ...(client.refused === null
       ? []
-      : [`refused  ${refusals[client.refused]}; what follows is how it would be otherwise`]),
+      : [`refused  ${refusalWords[client.refused]}; what follows is how it would be otherwise`]),
     ...(sni === null ? [] : [nameText(sni)]),
     `pop      ${printable(pop_region)}; ${app === null ? "backends of all apps" : `backends of app ${printable(app)}`}`,
     binding === null ? "binding  none" : bindingText(binding),

@@ -84,7 +84,7 @@ export interface Bounded<A> {
 
 export interface ActorRow extends Pick<ActorStatus, "name" | "restarts" | "state"> {
   readonly startedAt: number
-  readonly lastFailure: ActorStatus["lastFailure"] | null
+  readonly lastFailure: NonNullable<ActorStatus["lastFailure"]> | null
 }
 
 /** The process itself. Bytes, but for what says otherwise; null where the system does not tell. */

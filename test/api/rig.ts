@@ -136,6 +136,7 @@ export const make = Effect.fnUntraced(function* ({ tokens = true, ...options }: 
       pop: "gru1",
       region: "sa",
       listeners: 1,
+      page: undefined,
       vitals: Effect.succeed({ cpuSeconds: 1, rss: 2, heap: 3, heapLimit: 4, fds: 5, fdLimit: 6 }),
       ...options
     }).pipe(

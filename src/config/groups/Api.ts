@@ -43,7 +43,6 @@ export const api = {
   dashboardEnabled: define(boolean, {
     name: "EDGEPROXY_DASHBOARD_ENABLED",
     default: "true",
-    activeFrom: "the dashboard",
-    doc: "Web dashboard on the API listener"
+    doc: "Web dashboard at `/` of the API listener"
   })
 }

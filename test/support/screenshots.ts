@@ -8,8 +8,8 @@ import { dashboardScene } from "./dashboardScene.ts"
 const [directory = "docker/pictures"] = process.argv.slice(2)
 
 const shots = [
-  { name: "dashboard-light", colorScheme: "light", width: 1_360, height: 1_180, scale: 1 },
-  { name: "dashboard-dark", colorScheme: "dark", width: 1_360, height: 1_180, scale: 1 },
+  { name: "dashboard-light", colorScheme: "light", width: 1_360, height: 1_060, scale: 1 },
+  { name: "dashboard-dark", colorScheme: "dark", width: 1_360, height: 1_060, scale: 1 },
   { name: "dashboard-phone", colorScheme: "dark", width: 390, height: 844, scale: 1 }
 ] as const
 
@@ -36,7 +36,7 @@ const take = Effect.gen(function* () {
         await page.fill("#explain-ip", "127.24.0.1")
         await page.click("#explain-form button")
         await page.waitForSelector("#explanation .answer")
-        await page.evaluate("document.activeElement.blur()")
+        await page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
         const session = await page.context().newCDPSession(page)
         const { data } = await session.send("Page.captureScreenshot", { format: "webp", quality: 82 })
         writeFileSync(`${directory}/${name}.webp`, Buffer.from(data, "base64"))

@@ -46,6 +46,9 @@ const HEIGHT = 118
 /** The shortest time shown, so that a page just opened does not stretch its first two points over everything. */
 const SPAN_SECS = 120
 
+/** Steps of the time axis, whose labels tell minutes. */
+const MINUTES = [1, 2, 5, 10].map((minutes) => minutes * 60)
+
 const colorOf = (name: string): string => getComputedStyle(document.documentElement).getPropertyValue(name).trim()
 
 const seconds = (sample: Sample): number => sample[0] / 1_000
@@ -107,6 +110,7 @@ const draw = ({ format, lines, title }: Chart, place: HTMLElement) => {
             ticks: { show: false },
             font,
             space: 60,
+            incrs: MINUTES,
             size: 22,
             values: (_, ticks) => ticks.map((tick) => hourAndMinute(tick * 1_000))
           },

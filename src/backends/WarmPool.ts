@@ -281,7 +281,6 @@ export const make = Effect.fnUntraced(
         target.failures = 0
       }
       yieldPlaces(target)
-      // Not in this turn: the client's own connection comes first.
       short.add(target)
       someShort.openUnsafe()
       return id
@@ -289,6 +288,8 @@ export const make = Effect.fnUntraced(
 
     const refill = Effect.gen(function* () {
       yield* someShort.await
+      // In a turn of its own: who has opened the latch, and is to be bridged now, comes first.
+      yield* Effect.yieldNow
       someShort.closeUnsafe()
       const those = Array.from(short)
       short.clear()

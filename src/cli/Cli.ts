@@ -6,6 +6,7 @@ import * as flags from "./flags.ts"
 import { explainCommand } from "./explainCommand.ts"
 import { connectionsCommand, healthCommand, tableCommand } from "./operationCommands.ts"
 import { wireguardCommand } from "./wireguardCommand.ts"
+import { topCommand } from "./topCommand.ts"
 
 /** What the commands do that are not questions to a running process or to the store; supplied by who knows the technologies. */
 export interface Handlers<E, R> {
@@ -40,6 +41,7 @@ export const make = <E, R>(handlers: Handlers<E, R>) =>
       tableCommand,
       explainCommand,
       connectionsCommand,
+      topCommand,
       wireguardCommand,
       Command.make(
         "demo",

@@ -2,12 +2,12 @@ import type * as schemas from "../api/schemas.ts"
 import type { ConnectionEntry } from "./EdgeApi.ts"
 import { type Column, textFields, textTable } from "./textTable.ts"
 
-const seconds = (ms: number): string => `${(ms / 1_000).toFixed(ms < 10_000 ? 1 : 0)} s`
+export const seconds = (ms: number): string => `${(ms / 1_000).toFixed(ms < 10_000 ? 1 : 0)} s`
 
 const units = ["B", "kB", "MB", "GB", "TB"] as const
 
 /** In decimal units, three digits at least. */
-const bytes = (count: number): string => {
+export const bytes = (count: number): string => {
   let value = count
   let unit = 0
   while (value >= 10_000 && unit < units.length - 1) {

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
+import * as Terminal from "effect/Terminal"
 import * as Command from "effect/cli/Command"
 import * as TestConsole from "effect/testing/TestConsole"
 import * as Curve25519 from "../../layers/wireguard/Curve25519.ts"
@@ -28,6 +29,8 @@ export interface World {
   readonly table?: Table
   /** The running process; without it nothing runs. */
   readonly edge?: Partial<RunningEdge>
+  /** Who sits there; without it nobody, and what is written goes to a pipe. */
+  readonly terminal?: Terminal.Terminal
 }
 
 export interface Outcome {
@@ -78,7 +81,10 @@ const readonlyStore = BackendStore.of({
 })
 
 /** Runs a command line as the program does, in a world of a test's making. */
-export const run = Effect.fnUntraced(function* (line: ReadonlyArray<string>, { edge = {}, table = {} }: World = {}) {
+export const run = Effect.fnUntraced(function* (
+  line: ReadonlyArray<string>,
+  { edge = {}, table = {}, terminal }: World = {}
+) {
   const written: Array<StoreChange> = []
   const asked: Array<EdgeAddress> = []
   const database = Layer.merge(
@@ -87,6 +93,7 @@ export const run = Effect.fnUntraced(function* (line: ReadonlyArray<string>, { e
   )
   const world = Layer.mergeAll(
     NodeServices.layer,
+    terminal === undefined ? Layer.empty : Layer.succeed(Terminal.Terminal, terminal),
     Curve25519.layer,
     NodeMeshFiles.layer,
     // Else the runs of one test would share it.

@@ -229,12 +229,23 @@ const Edge = Layer.unwrap(
         )
       : Layer.empty
 
+    // It ends after the traffic, which has it withdrawn before anything else (S3).
+    const anycast = config.anycastEnabled
+      ? Layer.unwrap(
+          Effect.map(
+            Effect.promise(() => import("./anycast.ts")),
+            ({ AnycastRoute }) => AnycastRoute
+          )
+        )
+      : Layer.empty
+
     const begun = config.apiEnabled ? Deferred.await(apiBegun) : Effect.void
 
     return tellOfBeginning(begun).pipe(
       Layer.provideMerge(traffic),
       Layer.provide([metrics, api, dns]),
       Layer.provide(DnsCounters.layer),
+      Layer.provide(anycast),
       Layer.provide([TrafficCounters.layer, overload]),
       Layer.provide(Layer.provideMerge(applyChanges, watching)),
       Layer.provide([

@@ -5,6 +5,7 @@ import manifest from "../package.json" with { type: "json" }
 import { Supervisor } from "../src/actor/Supervisor.ts"
 import { actorMetrics } from "../src/actor/actorMetrics.ts"
 import { fiberMetrics } from "../src/actor/FiberCensus.ts"
+import { anycastMetrics } from "../src/anycast/anycastMetrics.ts"
 import { healthMetrics } from "../src/backends/healthMetrics.ts"
 import { warmMetrics } from "../src/backends/warmMetrics.ts"
 import { EdgeConfig } from "../src/config/EdgeConfig.ts"
@@ -43,6 +44,7 @@ const collectors = Effect.gen(function* () {
     actorMetrics,
     fiberMetrics,
     loopDelayMetric,
+    anycastMetrics,
     telemetryMetrics,
     geoMetrics,
     Effect.map(Collectors, ({ all }) => all),

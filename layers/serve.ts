@@ -89,13 +89,14 @@ const telemetry = (config: Loaded["config"]): Layer.Layer<never> => {
 const program = (
   { config, warnings }: Loaded,
   shutdown: Shutdown.Shutdown["Service"],
-  { serving, sockets }: Inheritance
+  { serving, sockets, successor }: Inheritance
 ) =>
   Effect.gen(function* () {
     for (const warning of warnings) yield* Effect.logWarning(warning)
     yield* handOverOnSignal(shutdown)
     const log = Effect.runForkWith(yield* Effect.context())
     const parent = Layer.succeed(Parent, {
+      handsOver: successor,
       listening: () => {
         const rest = sockets.closeRest().map(formatEndpoint)
         if (rest.length > 0) log(Effect.logWarning("sockets were passed that no listener is configured for", { rest }))

@@ -10,6 +10,8 @@ export const HANDOVER_FROM = "HANDOVER_FROM"
 /** What this process has been given by whoever started it. */
 export interface Inheritance {
   readonly sockets: PassedSockets
+  /** Another process hands over to this one. */
+  readonly successor: boolean
   /** Tells the predecessor, if there is one, that this process serves. */
   readonly serving: () => void
 }
@@ -25,12 +27,13 @@ export const inheritance = (env: NodeJS.ProcessEnv): Inheritance => {
   // Not for processes that this one starts.
   for (const name of ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", HANDOVER_FROM]) delete env[name]
   if (!meant || !Number.isInteger(count) || count < 0 || count > 1_000) {
-    return { sockets: passed([]), serving: () => undefined }
+    return { sockets: passed([]), successor: false, serving: () => undefined }
   }
   const sockets = listeningSockets(Array.from({ length: count }, (_, index) => FIRST_FD + index))
   let told = !successor
   return {
     sockets: passed(sockets),
+    successor,
     serving: () => {
       if (told) return
       told = true

@@ -10,6 +10,7 @@ import { RoutingTable } from "../routing/RoutingTable.ts"
 import { Admission } from "../traffic/Admission.ts"
 import { Shutdown } from "../traffic/Shutdown.ts"
 import { Transport } from "../traffic/Transport.ts"
+import { watchPauses } from "../traffic/watchPauses.ts"
 import { type Readiness, readinessOf } from "./readiness.ts"
 
 /** Whether clients should be sent here now (D3). */
@@ -19,18 +20,6 @@ export class Ready extends Context.Service<Ready, { readonly now: () => Readines
     readonly listeners: number
   }): Layer.Layer<Ready, never, Admission | Conditions | Registry | RoutingTable | Shutdown | Supervisor | Transport> =>
     Layer.effect(Ready, make(options.listeners))
-}
-
-/** How long accepting has been paused, told by the pauses themselves. */
-const watchPauses = (admission: Admission["Service"], now: () => number): (() => number | undefined) => {
-  let since: number | undefined
-  admission.attach({
-    address: { address: "", port: 0 },
-    pause: () => void (since ??= now()),
-    resume: () => void (since = undefined),
-    close: Effect.void
-  })
-  return () => (since === undefined ? undefined : now() - since)
 }
 
 const make = Effect.fnUntraced(function* (wanted: number) {

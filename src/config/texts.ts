@@ -15,6 +15,12 @@ const matching = (pattern: RegExp) => (text: string) => (pattern.test(text) ? te
 /** The name of an app, a POP or a service. */
 export const name: Codec<string> = codec("1 to 128 bytes of printable text", (text) => printable(text.trim(), 128))
 
+/** A name that a configuration of BIRD can give without quotes. */
+export const symbol: Codec<string> = codec(
+  "1 to 64 letters, digits and _, no digit first",
+  matching(/^[A-Za-z_]\w{0,63}$/)
+)
+
 /** A file or socket path, relative to the working directory or absolute. */
 export const path: Codec<string> = codec("a path of printable characters", (text) => printable(text, 4_095))
 

@@ -2,6 +2,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import { forEachSliced } from "../actor/Sliced.ts"
 import { monotonicMs } from "../actor/Monotonic.ts"
+import { Announcement } from "../anycast/Announcement.ts"
 import type { Termination } from "../domain/Termination.ts"
 import { type ConnectionRecord, Connections } from "./Connections.ts"
 import { type DrainReport, Shutdown } from "./Shutdown.ts"
@@ -21,8 +22,9 @@ export interface DrainOptions {
 const forced: Termination = { by: "proxy", phase: "drain", cause: "forced" }
 
 /**
- * The end of the traffic (S1): say no to readiness, wait for the grace time, close the listeners, let connections run on
- * until they end or the deadline comes, close the rest. A second signal skips every wait.
+ * The end of the traffic (S1, S3): withdraw the anycast route and say no to readiness, wait until that has reached clients,
+ * close the listeners, let connections run on until they end or the deadline comes, close the rest. A second signal skips
+ * every wait.
  */
 export const drain = Effect.fnUntraced(function* (listeners: ReadonlyArray<Listener>, options: DrainOptions) {
   const connections = yield* Connections
@@ -35,15 +37,24 @@ export const drain = Effect.fnUntraced(function* (listeners: ReadonlyArray<Liste
     Effect.raceFirst(work, hurry).pipe(Effect.timeoutOption(Math.max(0, ms)), Effect.asVoid)
 
   yield* Effect.logInfo("draining", { connections: connections.size(), ...options })
+  const deadline = startedAt + options.timeoutMs
   // Nobody has to send its clients elsewhere when they find another process here.
-  const handedOver = Deferred.isDoneUnsafe(shutdown.handedOver)
-  if (options.graceMs > 0 && !handedOver) yield* waitFor(Effect.never, options.graceMs)
+  if (!Deferred.isDoneUnsafe(shutdown.handedOver)) {
+    let closeAt = startedAt + options.graceMs
+    const announcement = yield* Announcement
+    if (announcement !== undefined) {
+      const withdrawn = Effect.map(announcement.withdraw, (ms) => {
+        closeAt = Math.min(Math.max(closeAt, now() + ms), Math.max(deadline, closeAt))
+      })
+      yield* waitFor(withdrawn, deadline - now())
+    }
+    if (closeAt > now()) yield* waitFor(Effect.never, closeAt - now())
+  }
   const closing = Effect.forEach(listeners, (listener) => listener.close, { concurrency: "unbounded", discard: true })
-  yield* waitFor(closing, startedAt + options.timeoutMs - now())
+  yield* waitFor(closing, deadline - now())
   const open = connections.size()
   yield* Effect.logInfo("listeners closed", { connections: open })
 
-  const deadline = startedAt + options.timeoutMs
   const pace = Math.min(options.paceMs, options.timeoutMs)
   yield* waitFor(connections.awaitEmpty, deadline - pace - now())
 

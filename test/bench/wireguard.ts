@@ -1,7 +1,7 @@
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import { meshBed, missingForMesh } from "../wireguard/bed.ts"
-import type { Machine } from "../wireguard/net.ts"
+import type { Machine } from "../support/machine.ts"
 
 /** What a tunnel of user-space WireGuard costs, beside the same cable without one: `node test/bench/wireguard.ts`, after a build. */
 

@@ -1,6 +1,6 @@
 import * as Effect from "effect/Effect"
 import { existsSync } from "node:fs"
-import { canHaveMachines, machine, type Machine } from "./net.ts"
+import { canHaveMachines, machine, type Machine } from "../support/machine.ts"
 import { has, withTopology } from "./rig.ts"
 
 /** What is missing for a mesh of user-space WireGuard; undefined when nothing is. */

@@ -1,10 +1,10 @@
 import { endpoint, pops } from "../networks.ts"
 import { boolean, integer, seconds } from "../scalars.ts"
-import { domain, name, path } from "../texts.ts"
+import { domain, path, symbol } from "../texts.ts"
 import { inGroup } from "../Variable.ts"
 
 const dns = inGroup("DNS, anycast")
-const anycast = inGroup("DNS, anycast", { activeFrom: "anycast" })
+const anycast = inGroup("DNS, anycast")
 
 export const dnsAnycast = {
   dnsEnabled: dns(boolean, {
@@ -46,15 +46,15 @@ export const dnsAnycast = {
     default: "/run/bird/bird.ctl",
     doc: "Control socket of BIRD"
   }),
-  anycastProtocol: anycast(name, {
+  anycastProtocol: anycast(symbol, {
     name: "EDGEPROXY_ANYCAST_PROTOCOL",
     default: "edgeproxy",
-    doc: "The BIRD protocol that is switched on and off"
+    doc: "BIRD protocols that are switched on and off: this name, with `_4` and `_6`, and `_degraded` before them"
   }),
-  anycastMinBackends: anycast(integer({ minimum: 1, maximum: 1_000_000 }), {
+  anycastMinBackends: anycast(integer({ minimum: 0, maximum: 1_000_000 }), {
     name: "EDGEPROXY_ANYCAST_MIN_BACKENDS",
     default: "1",
-    doc: "Withdraws below this many eligible backends"
+    doc: "Withdraws below this many eligible backends; 0 never does so on their account"
   }),
   anycastHoldMs: anycast(seconds({ minimum: 0 }), {
     name: "EDGEPROXY_ANYCAST_HOLD_SECS",

@@ -2,7 +2,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { type ChildProcess, spawn, spawnSync } from "node:child_process"
 import { readFileSync } from "node:fs"
-import { eventually } from "../support/Watch.ts"
+import { eventually } from "./Watch.ts"
 
 /** A machine of its own, as far as network, processes and `/run` go. */
 export interface Machine {
@@ -15,8 +15,8 @@ export interface Machine {
   readonly retry: (command: string) => Effect.Effect<string>
   /** Runs it beside the test; it ends with the machine. */
   readonly start: (command: string, args: ReadonlyArray<string>, env?: NodeJS.ProcessEnv) => ChildProcess
-  /** Lays a cable to another machine; addresses with their prefixes. */
-  readonly connect: (other: Machine, address: string, otherAddress: string) => void
+  /** Lays a cable to another machine; addresses with their prefixes. Gives the names of its ends. */
+  readonly connect: (other: Machine, address: string, otherAddress: string) => readonly [own: string, others: string]
 }
 
 const shell = (through: ReadonlyArray<string>, script: string): string => {
@@ -88,6 +88,7 @@ export const machine = Effect.fnUntraced(function* (name: string): Effect.fn.Ret
       shell([], `ip link add ${cable}a netns ${pid} type veth peer name ${cable}b netns ${otherPid}`)
       shell(through, `ip addr add ${address} dev ${cable}a; ip link set ${cable}a up`)
       shell(other.through, `ip addr add ${otherAddress} dev ${cable}b; ip link set ${cable}b up`)
+      return [`${cable}a`, `${cable}b`]
     }
   }
 })

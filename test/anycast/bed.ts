@@ -152,6 +152,8 @@ const pop = Effect.fnUntraced(function* (
         EDGEPROXY_LOG_FORMAT: "json",
         EDGEPROXY_MAX_CONNECTIONS: "30",
         EDGEPROXY_METRICS_ENABLED: "true",
+        // A client that the route has taken away in the middle of something is never heard of again.
+        EDGEPROXY_SHUTDOWN_TIMEOUT_SECS: "4",
         EDGEPROXY_ANYCAST_ENABLED: "true",
         EDGEPROXY_ANYCAST_HOLD_SECS: "0.5",
         EDGEPROXY_ANYCAST_WITHDRAW_SECS: "1.5",

@@ -8,7 +8,7 @@ import * as net from "node:net"
 const [, , host = "", port = "", file = ""] = process.argv
 
 const PAUSE_MS = 5
-const LIMIT_MS = 1_000
+const LIMIT_MS = 2_000
 
 const visit = (): Promise<object> =>
   new Promise((resolve) => {

@@ -11,7 +11,7 @@ import { bundleDirectory } from "../support/EdgeProcess.ts"
 import { has, port } from "../support/outsiders.ts"
 import { rowOf } from "../support/routingDb.ts"
 import { greet, serve } from "../support/tcp.ts"
-import { canHaveMachines, machine } from "../wireguard/net.ts"
+import { canHaveMachines, machine } from "../support/machine.ts"
 import { greeted, refusalOf, startWith } from "./setup.ts"
 
 const engines = process.platform === "linux" ? ["splice", "node"] : ["node"]

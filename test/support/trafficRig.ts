@@ -22,6 +22,7 @@ import type { ConnectionOptions } from "../../src/traffic/Connection.ts"
 import { Connections } from "../../src/traffic/Connections.ts"
 import type { DrainOptions } from "../../src/traffic/Drain.ts"
 import { Overload, type OverloadOptions } from "../../src/traffic/Overload.ts"
+import { Announcement, type AnnouncementState } from "../../src/anycast/Announcement.ts"
 import { RecentConnections } from "../../src/traffic/RecentConnections.ts"
 import * as Shutdown from "../../src/traffic/Shutdown.ts"
 import { Traffic, type TrafficOptions } from "../../src/traffic/Traffic.ts"
@@ -51,6 +52,8 @@ export interface TrafficRigOptions {
   readonly warm?: WarmPoolOptions
   readonly warmLimits?: Partial<WarmPoolLimits>
   readonly overload?: Partial<OverloadOptions>
+  /** An anycast route that is withdrawn before a drain. */
+  readonly announcement?: AnnouncementState
   /** Whether the first table is there from the start. */
   readonly table?: boolean
 }
@@ -123,6 +126,7 @@ export const make = Effect.fnUntraced(function* (options: TrafficRigOptions = {}
         Layer.succeed(Transport, transport.service),
         Layer.succeed(RoutingTable, table),
         Layer.succeed(Shutdown.Shutdown, shutdown),
+        Layer.succeed(Announcement, options.announcement),
         AccessLog.layerMemory(entries),
         Admission.layer(options.maxConnections ?? 1_000),
         ClientAdmission.layer({ ...openRules, ...options.clients }),

@@ -1,8 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
+import type { AnnouncementState } from "../../src/anycast/Announcement.ts"
 import type { DrainOptions } from "../../src/traffic/Drain.ts"
 import * as Shutdown from "../../src/traffic/Shutdown.ts"
 import type { ConnectionId } from "../../src/traffic/Transport.ts"
@@ -11,8 +13,12 @@ import { settled } from "../support/settled.ts"
 import * as trafficRig from "../support/trafficRig.ts"
 
 /** A rig with so many connections that carry bytes, all since time 0. */
-const rigOf = Effect.fnUntraced(function* (connections: number, drain: Partial<DrainOptions> = {}) {
-  const rig = yield* trafficRig.make({ drain })
+const rigOf = Effect.fnUntraced(function* (
+  connections: number,
+  drain: Partial<DrainOptions> = {},
+  announcement?: AnnouncementState
+) {
+  const rig = yield* trafficRig.make({ drain, ...(announcement === undefined ? {} : { announcement }) })
   const { shutdown, stop, transport, upstreams } = rig
   upstreams.put(backend({ id: "b1" }))
   const open = Effect.gen(function* () {
@@ -190,6 +196,89 @@ describe("S1: the grace time", () => {
       transport.end(ids[0] ?? 0)
       yield* Fiber.join(draining)
       assert.deepStrictEqual(shutdown.report, { drained: 1, forced: 0 })
+    })
+  )
+})
+
+/** A route whose withdrawal takes so long, and after which clients come for so long. */
+const routeOf = (takesMs: number, staysMs: number) => {
+  const withdrawals: Array<number> = []
+  const announcement: AnnouncementState = {
+    level: () => "announced",
+    confirmed: () => true,
+    transitions: () => 0,
+    failures: () => 0,
+    withdraw: Effect.gen(function* () {
+      withdrawals.push(yield* Clock.currentTimeMillis)
+      if (takesMs > 0) yield* Effect.sleep(takesMs)
+      return staysMs
+    })
+  }
+  return { announcement, withdrawals }
+}
+
+describe("S3: the anycast route", () => {
+  it.effect("is withdrawn before anything else, and clients are let in until they come no more", () =>
+    Effect.gen(function* () {
+      const { announcement, withdrawals } = routeOf(300, 5_000)
+      const { begin, ids, listening, open, shutdown, transport } = yield* rigOf(1, {}, announcement)
+      const draining = yield* begin
+      assert.deepStrictEqual([withdrawals, listening()], [[0], true])
+      yield* advance(5_299)
+      assert.isTrue(listening())
+      const late = yield* open
+      yield* advance(1)
+      assert.isFalse(listening())
+      for (const id of [...ids, late]) transport.end(id)
+      yield* settled
+      yield* Fiber.join(draining)
+      assert.deepStrictEqual([shutdown.report, withdrawals], [{ drained: 2, forced: 0 }, [0]])
+    })
+  )
+
+  it.effect("and the grace time are waited for together", () =>
+    Effect.gen(function* () {
+      const { begin, listening } = yield* rigOf(0, { graceMs: 7_000 }, routeOf(300, 5_000).announcement)
+      const draining = yield* begin
+      yield* advance(6_999)
+      assert.isTrue(listening())
+      yield* advance(1)
+      yield* Fiber.join(draining)
+    })
+  )
+
+  it.effect("takes no longer than the whole drain may, whether it ends or not", () =>
+    Effect.gen(function* () {
+      for (const [takes, stays] of [
+        [0, 60_000],
+        [60_000, 0]
+      ] as const) {
+        const { begin, closed, listening } = yield* rigOf(1, { timeoutMs: 3_000 }, routeOf(takes, stays).announcement)
+        const draining = yield* begin
+        yield* advance(2_999)
+        assert.deepStrictEqual([listening(), closed()], [true, []])
+        yield* advance(1)
+        yield* Fiber.join(draining)
+        assert.deepStrictEqual([listening(), closed().length], [false, 1])
+      }
+    })
+  )
+
+  it.effect("of one who hurries is not waited for, and that of one who hands over stays", () =>
+    Effect.gen(function* () {
+      const hurried = routeOf(60_000, 60_000)
+      const first = yield* rigOf(0, {}, hurried.announcement)
+      const draining = yield* first.begin
+      Shutdown.request(first.shutdown)
+      yield* first.hurry
+      yield* Fiber.join(draining)
+      assert.isFalse(first.listening())
+
+      const left = routeOf(0, 5_000)
+      const second = yield* rigOf(0, {}, left.announcement)
+      Shutdown.handOver(second.shutdown)
+      yield* second.stop
+      assert.deepStrictEqual([second.listening(), left.withdrawals], [false, []])
     })
   )
 })

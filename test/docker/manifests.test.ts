@@ -153,7 +153,7 @@ describe("the configuration for Fly", () => {
 })
 
 describe("the units for systemd", () => {
-  const units = ["edgeproxy.socket", "edgeproxy.service", "corrosion.service"]
+  const units = ["edgeproxy.socket", "edgeproxy.service", "edgeproxy-anycast-watchdog.service", "corrosion.service"]
   const absent = spawnSync("systemd-analyze", ["--version"]).status !== 0
 
   it.skipIf(absent)(`are units${absent ? " (skipped: no systemd-analyze here)" : ""}`, () => {

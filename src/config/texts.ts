@@ -16,9 +16,8 @@ const matching = (pattern: RegExp) => (text: string) => (pattern.test(text) ? te
 export const name: Codec<string> = codec("1 to 128 bytes of printable text", (text) => printable(text.trim(), 128))
 
 /** A name that a configuration of BIRD can give without quotes. */
-export const symbol: Codec<string> = codec(
-  "1 to 64 letters, digits and _, no digit first",
-  matching(/^[A-Za-z_]\w{0,63}$/)
+export const symbol: Codec<string> = codec("1 to 64 letters, digits and _, no digit first", (text) =>
+  matching(/^[A-Za-z_]\w{0,63}$/)(text.trim())
 )
 
 /** A file or socket path, relative to the working directory or absolute. */

@@ -2,7 +2,18 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { Codec } from "../../src/config/Codec.ts"
-import { domain, keyValues, name, path, protocols, sniRoutes, token, url, urlPath } from "../../src/config/texts.ts"
+import {
+  domain,
+  keyValues,
+  name,
+  path,
+  protocols,
+  sniRoutes,
+  symbol,
+  token,
+  url,
+  urlPath
+} from "../../src/config/texts.ts"
 
 const read = <A>(codec: Codec<A>, text: string): A => Result.getOrThrow(codec.decode(text))
 
@@ -12,6 +23,7 @@ const taken: ReadonlyArray<readonly [string, Codec<unknown>, string, string]> = 
   ["path", path, "./my file.db", "./my file.db"],
   ["token", token, "a/b+c=", "a/b+c="],
   ["urlPath", urlPath, "/health?deep=1", "/health?deep=1"],
+  ["symbol", symbol, " edge_proxy4 ", "edge_proxy4"],
   ["url", url("http", "https"), "https://[::1]:8090/v1", "https://[::1]:8090/v1"],
   ["url", url("http"), "http://me:p@ss@host/", "http://***@host/"],
   ["domain", domain, "Internal.Example.", "internal.example"],
@@ -33,6 +45,9 @@ const refused: ReadonlyArray<readonly [string, Codec<unknown>, string]> = [
   ["token", token, "line\n"],
   ["token", token, "ü"],
   ["urlPath", urlPath, "health"],
+  ["symbol", symbol, "4edge"],
+  ["symbol", symbol, 'edge"; down'],
+  ["symbol", symbol, "edge*"],
   ["urlPath", urlPath, "/a b"],
   ["url", url("http", "https"), "localhost:8090"],
   ["url", url("http", "https"), "ftp://host"],

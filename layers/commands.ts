@@ -62,8 +62,10 @@ const neverCreates = Layer.succeed(TableSnapshotStore, {
 })
 
 const store = Layer.succeed(ConfiguredStore.ConfiguredStore, {
-  open: Effect.gen(function* () {
-    const { config } = yield* loaded
+  open: Effect.fnUntraced(function* (sqlite?: string) {
+    const { config: configured } = yield* loaded
+    const file = { corrosionEnabled: false, postgresEnabled: false }
+    const config = sqlite === undefined ? configured : { ...configured, ...file, dbPath: sqlite }
     const { addresses } = yield* Host
     const { shared } = addressPolicies(config, addresses)
     // Others write to it as well, and every POP judges what it reads there.
@@ -77,7 +79,12 @@ const store = Layer.succeed(ConfiguredStore.ConfiguredStore, {
       name: nameOf(config),
       refuses: (backend) => (isShared ? shared(backend) : undefined)
     }).pipe(Effect.provide(database))
-  }).pipe(Effect.provide(Host.layer))
+  }, Effect.provide(Host.layer)),
+  routing: Effect.map(loaded, ({ config }) => ({
+    router: { region: config.region, bindingMaxConnections: config.bindingMaxConnections },
+    upstreams: { spillAt: config.spillAt, panicThreshold: config.healthPanicThreshold },
+    bindings: { ttlMs: config.bindingTtlMs, gcIntervalMs: config.bindingGcIntervalMs, max: config.bindingMax }
+  }))
 })
 
 const geo = (config: ConfigValues) =>

@@ -69,7 +69,7 @@ const table = Effect.fnUntraced(function* (config: ConfigValues, probe: CheckPar
     return [warn(about, `${config.dbPath} is not there; the first start makes one without backends`)]
   }
   const probed = yield* probe(config)
-  const store = yield* ConfiguredStore.use(({ open }) => open)
+  const store = yield* ConfiguredStore.use(({ open }) => open())
   const { backends, quarantined } = yield* store.read
   const rotating = Array.from(backends.values()).filter(isInRotation).length
   const summary = `${store.name}: ${backends.size} backends, ${rotating} in rotation`

@@ -4,6 +4,7 @@ import * as Flag from "effect/cli/Flag"
 import { backendsCommand } from "./backendsCommand.ts"
 import * as flags from "./flags.ts"
 import { explainCommand } from "./explainCommand.ts"
+import { replayCommand } from "./replayCommand.ts"
 import { connectionsCommand, healthCommand, tableCommand } from "./operationCommands.ts"
 import { wireguardCommand } from "./wireguardCommand.ts"
 import { topCommand } from "./topCommand.ts"
@@ -42,6 +43,7 @@ export const make = <E, R>(handlers: Handlers<E, R>) =>
       explainCommand,
       connectionsCommand,
       topCommand,
+      replayCommand,
       wireguardCommand,
       Command.make(
         "demo",

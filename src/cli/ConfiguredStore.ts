@@ -9,6 +9,7 @@ import { type Backend, type BackendRow, decodeBackend } from "../domain/Backend.
 import { BackendSource } from "../routing/BackendSource.ts"
 import { type DecodedTable, decodeTable } from "../routing/TableUpdate.ts"
 import type { ConfigError } from "../config/ConfigError.ts"
+import type { ReplayOptions } from "../replay/replay.ts"
 import { CommandError } from "./CommandError.ts"
 
 /** What stands in the store. */
@@ -29,7 +30,12 @@ export interface OpenStore {
 
 export class ConfiguredStore extends Context.Service<
   ConfiguredStore,
-  { readonly open: Effect.Effect<OpenStore, CommandError | ConfigError, Scope.Scope> }
+  {
+    /** The configured one; or a SQLite file, which is only read. */
+    readonly open: (sqlite?: string) => Effect.Effect<OpenStore, CommandError | ConfigError, Scope.Scope>
+    /** How a process with this configuration chooses. */
+    readonly routing: Effect.Effect<ReplayOptions, ConfigError>
+  }
 >()("edgeproxy/cli/ConfiguredStore") {}
 
 // Longer than any store's own time limits, which tell more.

@@ -14,7 +14,7 @@ import { answer, note } from "./output.ts"
 import { printable } from "./printable.ts"
 
 const withStore = <A, E>(use: (store: OpenStore) => Effect.Effect<A, E>) =>
-  ConfiguredStore.use(({ open }) => Effect.flatMap(open, use)).pipe(Effect.scoped)
+  ConfiguredStore.use(({ open }) => Effect.flatMap(open(), use)).pipe(Effect.scoped)
 
 /** A failure that the store would not have is told with the way there. */
 const withEdge = <A>(address: EdgeAddress, use: (edge: RunningEdge) => Effect.Effect<A, EdgeError>) =>

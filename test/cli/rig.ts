@@ -99,9 +99,11 @@ export const run = Effect.fnUntraced(function* (
     // Else the runs of one test would share it.
     Layer.fresh(TestConsole.layer),
     Layer.succeed(ConfiguredStore.ConfiguredStore, {
-      open: ConfiguredStore.make({ name: "memory", refuses: table.refuses ?? (() => undefined) }).pipe(
-        Effect.provide(database)
-      )
+      routing: Effect.die("not asked"),
+      open: () =>
+        ConfiguredStore.make({ name: "memory", refuses: table.refuses ?? (() => undefined) }).pipe(
+          Effect.provide(database)
+        )
     }),
     Layer.succeed(EdgeApi, {
       connect: (address) => {

@@ -165,7 +165,7 @@ const program = Effect.gen(function* () {
   yield* assertAll("lost", ...lost.map(({ id }) => id))
   if (values.keep) {
     yield* Console.log("Ctrl-C ends it")
-    yield* Effect.never
+    return yield* Effect.never
   }
 }).pipe(
   Effect.scoped,

@@ -7,12 +7,17 @@ const table = Uint32Array.from({ length: 256 }, (_, index) => {
   return value
 })
 
+const update = (before: number, bytes: Uint8Array, from: number, to: number): number => {
+  let crc = before
+  for (let at = from; at < to; at++) crc = (crc >>> 8) ^ (table[(crc ^ (bytes[at] ?? 0)) & 255] ?? 0)
+  return crc
+}
+
+const blanks = new Uint8Array(4)
+
 /** CRC32c of the bytes, where four of them, from `blank` on, count as zero: the place of the checksum itself. */
-export const crc32c = (bytes: Uint8Array, blank = Infinity): number => {
-  let crc = 0xffffffff
-  for (let at = 0; at < bytes.length; at++) {
-    const byte = at >= blank && at < blank + 4 ? 0 : (bytes[at] ?? 0)
-    crc = (crc >>> 8) ^ (table[(crc ^ byte) & 255] ?? 0)
-  }
-  return ~crc >>> 0
+export const crc32c = (bytes: Uint8Array, blank: number = bytes.length): number => {
+  const before = update(-1, bytes, 0, blank)
+  if (blank === bytes.length) return ~before >>> 0
+  return ~update(update(before, blanks, 0, 4), bytes, blank + 4, bytes.length) >>> 0
 }

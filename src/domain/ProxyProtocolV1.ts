@@ -2,9 +2,9 @@ import * as Result from "effect/Result"
 import * as NetAddress from "effect/net/NetAddress"
 import type { BadHeader, Ends, ProxyHeader, SocketAddress } from "./ProxyProtocol.ts"
 
-const ascii = (text: string): Uint8Array => Uint8Array.from(text, (letter) => letter.charCodeAt(0))
+const encoder = new TextEncoder()
 
-export const SIGNATURE_V1: Uint8Array = ascii("PROXY ")
+export const SIGNATURE_V1: Uint8Array = encoder.encode("PROXY ")
 
 /** The longest line, its end included (2.1). */
 const MAX_LINE = 107
@@ -48,5 +48,5 @@ export const encodeV1 = ({ destination, source }: Ends): Uint8Array => {
     return four || !NetAddress.isIpv4Address(ip) ? plain : `::ffff:${plain}`
   }
   const family = four ? "TCP4" : "TCP6"
-  return ascii(`PROXY ${family} ${text(source)} ${text(destination)} ${source.port} ${destination.port}\r\n`)
+  return encoder.encode(`PROXY ${family} ${text(source)} ${text(destination)} ${source.port} ${destination.port}\r\n`)
 }

@@ -104,8 +104,8 @@ export const encodeV2 = ({ destination, source }: Ends, tlvs: ReadonlyArray<Tlv>
   bytes[12] = (VERSION << 4) | PROXY
   bytes[13] = (family << 4) | STREAM
   writeWord(bytes, 14, bytes.length - FIXED)
-  writeIp(source.ip, bytes.subarray(FIXED, FIXED + width))
-  writeIp(destination.ip, bytes.subarray(FIXED + width, FIXED + 2 * width))
+  writeIp(source.ip, bytes, FIXED, width)
+  writeIp(destination.ip, bytes, FIXED + width, width)
   writeWord(bytes, FIXED + 2 * width, source.port)
   writeWord(bytes, FIXED + 2 * width + 2, destination.port)
   const checksum = { type: CRC32C, value: new Uint8Array(4) }
@@ -122,8 +122,9 @@ const writeWord = (bytes: Uint8Array, at: number, value: number): void => {
 }
 
 /** An IPv4 address in the place of an IPv6 one is IPv4-mapped (RFC 4291). */
-const writeIp = (ip: NetAddress.IpAddress, place: Uint8Array): void => {
-  if (!NetAddress.isIpv4Address(ip)) return place.set(NetAddress.ipv6ToOctets(ip))
-  if (place.length > 4) place.fill(0xff, 10, 12)
-  place.set(NetAddress.ipv4ToOctets(ip), place.length - 4)
+const writeIp = (ip: NetAddress.IpAddress, bytes: Uint8Array, from: number, width: number): void => {
+  if (!NetAddress.isIpv4Address(ip)) return bytes.set(NetAddress.ipv6ToOctets(ip), from)
+  if (width > 4) bytes.fill(0xff, from + 10, from + 12)
+  const octets = NetAddress.ipv4ToOctets(ip)
+  for (let at = 0; at < 4; at++) bytes[from + width - 4 + at] = octets[at] ?? 0
 }

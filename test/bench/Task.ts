@@ -1,7 +1,15 @@
 /** What the load generator is asked to do through the port of a proxy; all of it bounded. */
 export type Task =
-  /** So many connections, `parallel` at a time: open, 64 bytes there and back, close. */
-  | { readonly kind: "connections"; readonly port: number; readonly count: number; readonly parallel: number }
+  /** So many connections, `parallel` at a time: open, 64 bytes there and back, close. `first`: hexadecimal, ahead of them. */
+  | {
+      readonly kind: "connections"
+      readonly port: number
+      readonly count: number
+      readonly parallel: number
+      readonly first?: string
+    }
+  /** One connection: these bytes, hexadecimal, and so many more, all of it there and back. */
+  | { readonly kind: "bulk"; readonly port: number; readonly bytes: number; readonly first: string }
   /** Opens connections, one exchange on each, and keeps them open until `release`. */
   | { readonly kind: "hold"; readonly port: number; readonly count: number }
   | { readonly kind: "release" }

@@ -2,7 +2,7 @@ import { existsSync } from "node:fs"
 import { join } from "node:path"
 import { createDatabase } from "../support/routingDb.ts"
 import type { BenchOptions } from "./Measure.ts"
-import type { ProxyKind } from "./Proxy.ts"
+import type { Place, ProxyKind } from "./Proxy.ts"
 
 export const EDGE = "edgeProxy"
 
@@ -21,24 +21,26 @@ const rows = (port: number) =>
     hard_limit: 0
   }))
 
+type Settings = Readonly<Record<string, string>>
+
 /** The program itself with its whole job: geo, affinity, choice, limits, metrics, access log to a file. */
-const edge = (name: string, file: string, settings: Readonly<Record<string, string>>): ProxyKind => ({
+export const edge = (name: string, file: string, settings: Settings | ((place: Place) => Settings)): ProxyKind => ({
   name,
   missing: () => (existsSync(file) ? undefined : `no ${file}`),
   command: ({ directory, target }) => {
     createDatabase(join(directory, "routing.db"), rows(target))
     return [process.execPath, file]
   },
-  env: ({ directory, metrics, port }) => ({
-    EDGEPROXY_LISTEN_ADDR: `127.0.0.1:${port}`,
+  env: (place) => ({
+    EDGEPROXY_LISTEN_ADDR: `127.0.0.1:${place.port}`,
     EDGEPROXY_API_LISTEN_ADDR: "127.0.0.1:0",
     EDGEPROXY_GEO_OVERRIDES: "127.0.0.0/8=BR",
-    EDGEPROXY_ACCESS_LOG: join(directory, "access.log"),
+    EDGEPROXY_ACCESS_LOG: join(place.directory, "access.log"),
     EDGEPROXY_LOG_FORMAT: "json",
     EDGEPROXY_METRICS_ENABLED: "true",
-    EDGEPROXY_METRICS_LISTEN_ADDR: `127.0.0.1:${metrics}`,
+    EDGEPROXY_METRICS_LISTEN_ADDR: `127.0.0.1:${place.metrics}`,
     EDGEPROXY_SHUTDOWN_TIMEOUT_SECS: "1",
-    ...settings
+    ...(typeof settings === "function" ? settings(place) : settings)
   }),
   scraped: true,
   engine: /"message":"listening".*"engine":"([^"]+)"/

@@ -23,25 +23,57 @@ const closed = (socket: net.Socket): Promise<void> =>
   })
 
 /** One exchange, then whatever `then` does. */
-const exchange = (socket: net.Socket, then: () => void): void => {
+const exchange = (socket: net.Socket, then: () => void, first = ""): void => {
   let missing = message.length
-  socket.once("connect", () => socket.write(message))
+  const said = first === "" ? message : Buffer.concat([Buffer.from(first, "hex"), message])
+  socket.once("connect", () => socket.write(said))
   socket.on("data", (chunk) => {
+    const waited = missing > 0
     missing -= chunk.length
-    if (missing === 0) then()
+    // What a proxy has put before it comes back too.
+    if (waited && missing <= 0) then()
   })
 }
 
-const connection = async (port: number): Promise<void> => {
+const connection = async (port: number, first: string | undefined): Promise<void> => {
   const socket = connect(port)
   let done = false
-  exchange(socket, () => {
-    done = true
-    socket.end()
-  })
+  exchange(
+    socket,
+    () => {
+      done = true
+      socket.end()
+    },
+    first
+  )
   socket.once("end", () => socket.end())
   await closed(socket)
   if (!done) throw new Error("a connection was closed before its answer")
+}
+
+const chunk = Buffer.alloc(262_144, "b")
+
+const bulk = async (port: number, bytes: number, first: string): Promise<void> => {
+  const socket = connect(port)
+  let left = bytes
+  const send = (): void => {
+    while (left > 0) {
+      const part = left < chunk.length ? chunk.subarray(0, left) : chunk
+      left -= part.length
+      if (!socket.write(part)) return
+    }
+    socket.end()
+  }
+  const opening = Buffer.from(first, "hex")
+  let got = 0
+  socket.once("connect", () => {
+    socket.write(opening)
+    send()
+  })
+  socket.on("drain", send)
+  socket.on("data", (part) => (got += part.length))
+  await closed(socket)
+  if (got !== bytes + opening.length) throw new Error(`${got} bytes came back of ${bytes + opening.length}`)
 }
 
 const held: Array<net.Socket> = []
@@ -79,7 +111,9 @@ const pool = async (count: number, workers: number, piece: () => Promise<void>):
 const perform = (task: Task): Promise<void> => {
   switch (task.kind) {
     case "connections":
-      return pool(task.count, task.parallel, () => connection(task.port))
+      return pool(task.count, task.parallel, () => connection(task.port, task.first))
+    case "bulk":
+      return bulk(task.port, task.bytes, task.first)
     case "hold":
       return pool(task.count, 32, () => hold(task.port))
     case "release":

@@ -5,6 +5,8 @@ import { connections } from "./connections.ts"
 import { decision } from "./decision.ts"
 import { idle } from "./idle.ts"
 import type { Measure } from "./Measure.ts"
+import { passthrough } from "./passthrough.ts"
+import { proxyProtocol } from "./proxyProtocol.ts"
 import { reload } from "./reload.ts"
 import { requests } from "./requests.ts"
 import { start } from "./start.ts"
@@ -20,5 +22,7 @@ export const measures: ReadonlyArray<Measure> = [
   requests,
   bulk,
   bulkUser,
+  passthrough,
+  proxyProtocol,
   idle
 ]

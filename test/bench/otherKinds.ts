@@ -11,6 +11,8 @@ export const HAPROXY = "HAProxy"
 const MOST_CONNECTIONS = 7_000
 const MOST_PIPES = 512
 
+export const SPLICE = ["splice-request", "splice-response"]
+
 /** How many connections each proxy can have here. */
 export const connectionLimit = (): number =>
   Math.min(MOST_CONNECTIONS, Math.floor((procfs.fdLimit() - 2 * MOST_PIPES) / 2) - 200)
@@ -27,7 +29,19 @@ const barePipe: ProxyKind = {
   ]
 }
 
-const haproxy = (name: string, options: ReadonlyArray<string>): ProxyKind => ({
+/** What is not said of it is as it comes. */
+interface HaproxySettings {
+  readonly options?: ReadonlyArray<string>
+  /** Further words of `bind` and `server`. */
+  readonly bind?: string
+  readonly server?: string
+  readonly lines?: ReadonlyArray<string>
+}
+
+export const haproxy = (
+  name: string,
+  { bind = "", lines: more = [], options = [], server = "" }: HaproxySettings = {}
+): ProxyKind => ({
   name,
   missing: () => lacking(["haproxy"]),
   command: ({ directory, port, target }) => {
@@ -44,8 +58,9 @@ const haproxy = (name: string, options: ReadonlyArray<string>): ProxyKind => ({
       "  timeout server 1h",
       ...options.map((option) => `  option ${option}`),
       "listen bench",
-      `  bind 127.0.0.1:${port}`,
-      `  server backend 127.0.0.1:${target}`
+      `  bind 127.0.0.1:${port} ${bind}`,
+      ...more.map((line) => `  ${line}`),
+      `  server backend 127.0.0.1:${target} ${server}`
     ]
     writeFileSync(path, `${lines.join("\n")}\n`)
     return ["haproxy", "-db", "-f", path]
@@ -73,7 +88,7 @@ stream { server { listen 127.0.0.1:${port}; proxy_pass 127.0.0.1:${target}; prox
 /** What edgeProxy is measured beside: as they come, each with one thread, without choice and log. */
 export const otherKinds: ReadonlyArray<ProxyKind> = [
   barePipe,
-  haproxy(HAPROXY, []),
-  haproxy(`${HAPROXY}, splice`, ["splice-request", "splice-response"]),
+  haproxy(HAPROXY),
+  haproxy(`${HAPROXY}, splice`, { options: SPLICE }),
   nginx
 ]

@@ -20,7 +20,7 @@ export interface Sample extends Done {
 /** Work through every proxy, and what is read off it. */
 export interface Workload {
   readonly what: string
-  readonly through: (port: number) => Effect.Effect<Done>
+  readonly through: (port: number, proxy: string) => Effect.Effect<Done>
   readonly readings: ReadonlyArray<Reading<Sample>>
 }
 
@@ -29,7 +29,7 @@ export interface Stage {
   /** A port for each proxy, so that none uses up the ports of another. */
   readonly targets: ReadonlyArray<number>
   /** Compilers and heap of a Node program need some work before they are at rest. */
-  readonly warmUps: ReadonlyArray<(port: number) => Effect.Effect<Done>>
+  readonly warmUps: ReadonlyArray<Workload["through"]>
   readonly workloads: ReadonlyArray<Workload>
   readonly rounds: number
 }
@@ -43,7 +43,7 @@ const failed = { pieces: Number.NaN, ms: Number.NaN }
 const sampleOf = Effect.fnUntraced(function* (proxy: Proxy, { through, what }: Workload, failures: Array<string>) {
   const { metrics, name, pid, port } = proxy
   const before = { cpu: procfs.cpuMs(pid), user: procfs.userMs(pid) }
-  const done = yield* whileScraped(metrics, through(port)).pipe(
+  const done = yield* whileScraped(metrics, through(port, name)).pipe(
     Effect.catchDefect((defect) => Effect.sync(() => (failures.push(`${name}, ${what}: ${String(defect)}`), failed)))
   )
   yield* Effect.sleep(SETTLE_MS)
@@ -63,12 +63,13 @@ const notesOf = (proxies: ReadonlyArray<Proxy>): Effect.Effect<ReadonlyArray<str
 /** All proxies run side by side; in each round each does each piece of work once, in turning order. */
 export const compare = (
   needs: ReadonlyArray<ToolName>,
-  stageFor: (proxies: number, options: BenchOptions) => Effect.Effect<Stage, never, Scope.Scope>
+  stageFor: (proxies: number, options: BenchOptions) => Effect.Effect<Stage, never, Scope.Scope>,
+  kindsOf: typeof kinds = kinds
 ) =>
   Effect.fnUntraced(function* (options: BenchOptions) {
     const lack = lacking(needs)
     if (lack !== undefined) return { rows: [skipped("all", lack)] } satisfies Findings
-    const { missing, present } = kinds(options)
+    const { missing, present } = kindsOf(options)
     const { rounds, targets, warmUps, workloads } = yield* stageFor(present.length, options)
     const proxies = yield* Effect.forEach(present, (kind, i) => startProxy(kind, targets[i] ?? 0, options.user))
     const comparisons = workloads.map((workload) => ({
@@ -76,7 +77,7 @@ export const compare = (
       samples: new Map(proxies.map(({ name }): [string, Array<Sample>] => [name, []]))
     }))
     const failures: Array<string> = []
-    for (const warmUp of warmUps) for (const { port } of proxies) yield* warmUp(port)
+    for (const warmUp of warmUps) for (const { name, port } of proxies) yield* warmUp(port, name)
     for (let round = 0; round < rounds; round++) {
       for (const comparison of comparisons) {
         for (const proxy of turned(proxies, round)) {

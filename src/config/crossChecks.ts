@@ -121,6 +121,13 @@ const checks: ReadonlyArray<Check> = [
       `a DNS name of at most ${MAX_ZONE_LENGTH} characters, so that there is room for names below it`
     )
   ),
+  check(["poolEnabled", "proxyProtocolOut"], (values) =>
+    conflict(
+      values.poolEnabled && values.proxyProtocolOut !== "off",
+      "poolEnabled",
+      "false with EDGEPROXY_PROXY_PROTOCOL_OUT: a backend that waits for a header closes what is opened ahead"
+    )
+  ),
   check(["shutdownPaceMs", "shutdownTimeoutMs"], (values) =>
     conflict(
       values.shutdownPaceMs > values.shutdownTimeoutMs,

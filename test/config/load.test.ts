@@ -221,6 +221,11 @@ describe("values that contradict each other", () => {
       "EDGEPROXY_PROXY_PROTOCOL_TRUSTED_CIDRS is not set; allowed: at least one network, which EDGEPROXY_PROXY_PROTOCOL_IN requires"
     ],
     [
+      "connections opened ahead for nobody, to backends that are told for whom",
+      { EDGEPROXY_POOL_ENABLED: "true", EDGEPROXY_PROXY_PROTOCOL_OUT: "v2" },
+      'EDGEPROXY_POOL_ENABLED="true"; allowed: false with EDGEPROXY_PROXY_PROTOCOL_OUT: a backend that waits for a header closes what is opened ahead'
+    ],
+    [
       "a listener twice",
       { EDGEPROXY_LISTEN_ADDR: "[::1]:80=a,127.0.0.1:80,[0:0::1]:80=b" },
       'EDGEPROXY_LISTEN_ADDR="[::1]:80=a,127.0.0.1:80,[0:0::1]:80=b"; allowed: every listener once; [::1]:80 is there twice'

@@ -7,13 +7,13 @@ import * as SlowStart from "../src/backends/SlowStart.ts"
 import * as transitionSpans from "../src/backends/transitionSpans.ts"
 import { LiveConfig } from "../src/config/LiveConfig.ts"
 import { Collectors } from "../src/observe/Collectors.ts"
-import { DnsCounters } from "../src/dns/DnsCounters.ts"
 import { Conditions } from "../src/observe/Conditions.ts"
 import { servedApps, trafficListeners } from "../src/config/listeners.ts"
 import { LoopDelay } from "../src/observe/LoopDelay.ts"
 import { Telemetry } from "../src/observe/Telemetry.ts"
 import { Bindings } from "../src/routing/Bindings.ts"
 import { Circuits } from "../src/routing/Circuits.ts"
+import { HostResolution } from "../src/routing/HostResolution.ts"
 import * as Panic from "../src/routing/Panic.ts"
 import { Router } from "../src/routing/Router.ts"
 import { RoutingTable } from "../src/routing/RoutingTable.ts"
@@ -27,15 +27,17 @@ import * as CloseOnDown from "../src/traffic/CloseOnDown.ts"
 import { RecentConnections } from "../src/traffic/RecentConnections.ts"
 import { Shutdown } from "../src/traffic/Shutdown.ts"
 import { Traffic } from "../src/traffic/Traffic.ts"
+import { formatEndpoint } from "../src/traffic/Transport.ts"
 import { TrafficCounters } from "../src/traffic/TrafficCounters.ts"
 import { Parent } from "./handover/Parent.ts"
 import { Host } from "./host/Host.ts"
 import { memory } from "./host/memory.ts"
 import { connectionsOf } from "./http/limits.ts"
 import * as Logs from "./log/Logs.ts"
+import * as NodeHostResolver from "./dns-resolver/NodeHostResolver.ts"
 import * as MaxMindGeo from "./maxmind/MaxMindGeo.ts"
 import * as SnapshotFile from "./snapshot/SnapshotFile.ts"
-import { addressPolicies } from "./addresses.ts"
+import { addressPolicies, isShared } from "./addresses.ts"
 import { checksAtOnce, healthChecks } from "./checks.ts"
 import { applyChanges, choiceOptions, circuitOptions, clientRules, liveConfig } from "./live.ts"
 import { chooseDatabase } from "./sources.ts"
@@ -100,6 +102,7 @@ const Edge = Layer.unwrap(
 
     const database = Layer.provide(chooseDatabase(config), snapshots)
 
+    const policies = addressPolicies(config, addresses)
     const table = RoutingTable.layer({
       get maxShrink() {
         return live.current().tableMaxShrink
@@ -107,8 +110,15 @@ const Edge = Layer.unwrap(
       get holdMs() {
         return live.current().tableHoldMs
       },
-      refuses: addressPolicies(config, addresses).shared
+      refuses: policies.shared,
+      // Whoever answers for a name is none of those who write the table: it is judged like a stranger's registration.
+      refusesFound: isShared(config) ? policies.shared : policies.registered
     }).pipe(Layer.provide(snapshots))
+
+    const hosts = HostResolution.layer({
+      // A port that no listener can have: each row's own is judged with it.
+      refuses: (address) => (isShared(config) ? policies.shared : policies.registered)({ address, port: -1 })
+    }).pipe(Layer.provide(NodeHostResolver.layer({ servers: config.dnsResolvers.map(formatEndpoint) })))
 
     const router = Router.layer({
       region: config.region,
@@ -134,6 +144,7 @@ const Edge = Layer.unwrap(
 
     const watching = Layer.mergeAll(
       BackendEvents.layer({ apps: servedApps(config) }),
+      hosts,
       healthChecks(config, atOnce),
       warmPool(config, fdLimit, freeFds),
       Panic.layer,
@@ -244,7 +255,6 @@ const Edge = Layer.unwrap(
     return tellOfBeginning(begun).pipe(
       Layer.provideMerge(traffic),
       Layer.provide([metrics, api, dns]),
-      Layer.provide(DnsCounters.layer),
       Layer.provide(anycast),
       Layer.provide([TrafficCounters.layer, overload]),
       Layer.provide(Layer.provideMerge(applyChanges, watching)),

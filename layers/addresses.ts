@@ -4,6 +4,9 @@ import type { EdgeConfig } from "../src/config/EdgeConfig.ts"
 import { trafficListeners } from "../src/config/listeners.ts"
 import { variables } from "../src/config/variables.ts"
 
+/** The table is one that others write too. */
+export const isShared = (config: EdgeConfig["Service"]): boolean => config.corrosionEnabled || config.postgresEnabled
+
 /** Where backends may live: those that register, and those in the rows of a shared table (R9). */
 export const addressPolicies = (
   config: EdgeConfig["Service"],

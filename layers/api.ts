@@ -11,7 +11,7 @@ import { registryMetrics } from "../src/backends/registryMetrics.ts"
 import { Collectors } from "../src/observe/Collectors.ts"
 import { Explain } from "../src/routing/Explain.ts"
 import { ClientAdmission } from "../src/traffic/ClientAdmission.ts"
-import { addressPolicies } from "./addresses.ts"
+import { addressPolicies, isShared } from "./addresses.ts"
 import { Host } from "./host/Host.ts"
 import { vitals } from "./host/vitals.ts"
 import * as ApiServer from "./http/ApiServer.ts"
@@ -35,7 +35,6 @@ export const ApiEndpoint = Layer.unwrap(
     const clients = yield* ClientAdmission
     const connections = connectionsOf(fdLimit)
     const policies = addressPolicies(config, addresses)
-    const isShared = config.corrosionEnabled || config.postgresEnabled
     const listeners = trafficListeners(config).length
     const server = ApiServer.layer({
       address: config.apiListenAddr,
@@ -59,7 +58,7 @@ export const ApiEndpoint = Layer.unwrap(
           pop: config.popId,
           ttlMs: config.heartbeatTtlMs,
           // What others read of a shared table, they judge as rows of a shared table.
-          policy: isShared ? policies.shared : policies.registered
+          policy: isShared(config) ? policies.shared : policies.registered
         }),
         Explain.layer({
           region: config.region,

@@ -2,8 +2,18 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { randomBytes } from "node:crypto"
 import { LiveConfig } from "../src/config/LiveConfig.ts"
+import { DnsCounters } from "../src/dns/DnsCounters.ts"
+import { dnsMetrics } from "../src/dns/dnsMetrics.ts"
 import { DnsServer } from "../src/dns/DnsServer.ts"
+import { Collectors } from "../src/observe/Collectors.ts"
 import * as NodeDnsTransport from "./dns/NodeDnsTransport.ts"
+
+const metrics = Layer.effectDiscard(
+  Effect.gen(function* () {
+    const { add } = yield* Collectors
+    yield* add(yield* dnsMetrics)
+  })
+)
 
 /** The DNS server. A file of its own, which only who wants it loads. */
 export const DnsEndpoint = Layer.unwrap(
@@ -19,6 +29,6 @@ export const DnsEndpoint = Layer.unwrap(
       popRegion: config.region,
       spillAt: () => live.current().spillAt,
       cookieSecret: randomBytes(16)
-    }).pipe(Layer.provide(NodeDnsTransport.layer()))
+    }).pipe(Layer.provide(NodeDnsTransport.layer()), Layer.merge(metrics), Layer.provide(DnsCounters.layer))
   })
 )

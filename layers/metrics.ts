@@ -9,7 +9,6 @@ import { anycastMetrics } from "../src/anycast/anycastMetrics.ts"
 import { healthMetrics } from "../src/backends/healthMetrics.ts"
 import { warmMetrics } from "../src/backends/warmMetrics.ts"
 import { EdgeConfig } from "../src/config/EdgeConfig.ts"
-import { dnsMetrics } from "../src/dns/dnsMetrics.ts"
 import { loopDelayMetric } from "../src/observe/LoopDelay.ts"
 import { Collectors } from "../src/observe/Collectors.ts"
 import { Metrics } from "../src/observe/Metrics.ts"
@@ -48,7 +47,6 @@ const collectors = Effect.gen(function* () {
     telemetryMetrics,
     geoMetrics,
     Effect.map(Collectors, ({ all }) => all),
-    ...(config.dnsEnabled ? [dnsMetrics] : []),
     Effect.succeed(process)
   ])
 })

@@ -6,7 +6,7 @@ export const createBackends = `CREATE TABLE IF NOT EXISTS backends (
   app TEXT,                   -- "myapp"; backends of one app share its clients
   region TEXT,                -- "sa", "us", "eu" or "ap"
   country TEXT,               -- "BR"; optional, makes the backend the first choice of its own country
-  wg_ip TEXT,                 -- IPv4 or IPv6 address, on the WireGuard overlay in production
+  wg_ip TEXT,                 -- address or host name, on the WireGuard overlay in production
   port INTEGER,
   healthy INTEGER DEFAULT 1,  -- 0 takes it out of rotation
   weight INTEGER DEFAULT 1,   -- share of new clients; 0 takes none but serves those bound to it

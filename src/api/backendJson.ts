@@ -1,3 +1,4 @@
+import { formatEndpoint } from "../traffic/Transport.ts"
 import type { BackendView } from "../backends/BackendView.ts"
 import type { Backend, Quarantined, Registration } from "./schemas.ts"
 
@@ -11,6 +12,7 @@ export const backendJson = (view: BackendView, now: number): typeof Backend.Type
   region: view.region,
   country: view.country ?? null,
   ip: view.address,
+  ...(view.addresses === undefined ? {} : { addresses: view.addresses.map(formatEndpoint) }),
   port: view.port,
   healthy: view.healthy,
   weight: view.weight,

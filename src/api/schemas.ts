@@ -16,7 +16,7 @@ export const Registration = Schema.Struct({
   id: text("1 to 128 bytes of printable text"),
   app: text("the app it serves; '' for none"),
   region: text("sa, us, eu or ap"),
-  ip: text("IPv4 or IPv6 address"),
+  ip: text("IPv4 or IPv6 address, or the name of a host that is looked up in DNS"),
   port: integer(1, 65_535, "where it listens"),
   country: Schema.optional(Schema.NullOr(text("ISO 3166 code of two letters"))),
   weight: Schema.optional(Schema.NullOr(integer(0, 1_000, "share of new clients; 2 when not given"))),
@@ -33,6 +33,7 @@ export const stateNames = [
   "active",
   "standby",
   "draining",
+  "unresolved",
   "unhealthy",
   "expired",
   "down",
@@ -47,7 +48,10 @@ export const Backend = Schema.Struct({
   app: Schema.String,
   region: Schema.String,
   country: Schema.NullOr(Schema.String),
-  ip: Schema.String,
+  ip: Schema.String.annotate({ description: "as it registered: an address, or the name of a host" }),
+  addresses: Schema.optional(Schema.Array(Schema.String)).annotate({
+    description: "where the host's name leads, with the port"
+  }),
   port: Schema.Int,
   healthy: Schema.Boolean,
   weight: Schema.Int,

@@ -1,6 +1,6 @@
 import type { Backend } from "../domain/Backend.ts"
 import { type BackendState, REGISTERED } from "../domain/BackendState.ts"
-import { connectionsOf, type Observed, unobserved, type Upstream } from "../routing/Upstream.ts"
+import { connectionsOf, isSound, type Observed, unobserved, type Upstream } from "../routing/Upstream.ts"
 
 /** A backend for people and programs (D1). Times of the wall clock in milliseconds. */
 export interface BackendView {
@@ -9,6 +9,8 @@ export interface BackendView {
   readonly region: string
   readonly country: string | undefined
   readonly address: string
+  /** Where the host that `address` names leads; undefined for a literal. */
+  readonly addresses: ReadonlyArray<{ readonly address: string; readonly port: number }> | undefined
   readonly port: number
   /** What the table says: an operator's word, and heartbeats where it registered. */
   readonly healthy: boolean
@@ -40,6 +42,8 @@ export type BackendStateName =
   | "active"
   | "standby"
   | "draining"
+  /** Its host's name leads nowhere yet. */
+  | "unresolved"
   | "unhealthy"
   | "expired"
   | "down"
@@ -68,11 +72,16 @@ export interface ViewParts {
   readonly state: BackendState | undefined
   /** Of a backend that this POP owns. */
   readonly times: { readonly registeredAt: number; readonly heardAt: number } | undefined
-  readonly upstream: Upstream | undefined
+  /** Of a row that names a host one for each of its addresses; none while it could not be looked up. */
+  readonly upstreams: ReadonlyArray<Upstream>
 }
 
-export const backendView = (backend: Backend, { pop, state, times, upstream }: ViewParts): BackendView => {
-  const observed = upstream?.observed ?? unobserved
+/** What is seen of a row: of several addresses, of the best. */
+const observedOf = (upstreams: ReadonlyArray<Upstream>): Observed =>
+  (upstreams.find(isSound) ?? upstreams[0])?.observed ?? unobserved
+
+export const backendView = (backend: Backend, { pop, state, times, upstreams }: ViewParts): BackendView => {
+  const observed = observedOf(upstreams)
   const registered = state?.source === REGISTERED
   return {
     id: backend.id,
@@ -85,11 +94,13 @@ export const backendView = (backend: Backend, { pop, state, times, upstream }: V
     weight: backend.weight,
     softLimit: backend.softLimit,
     hardLimit: backend.hardLimit === Infinity ? 0 : backend.hardLimit,
-    connections: upstream === undefined ? 0 : connectionsOf(upstream),
-    warm: upstream?.warm ?? 0,
+    addresses:
+      backend.named === true ? upstreams.map(({ backend: { address, port } }) => ({ address, port })) : undefined,
+    connections: upstreams.reduce((sum, upstream) => sum + connectionsOf(upstream), 0),
+    warm: upstreams.reduce((sum, { warm }) => sum + warm, 0),
     source: registered ? "api" : "table",
     owner: registered ? (times === undefined ? state.owner : pop) : undefined,
-    state: stateNameOf(backend, observed),
+    state: backend.named === true && upstreams.length === 0 ? "unresolved" : stateNameOf(backend, observed),
     circuit: circuitNameOf(observed),
     checkError: observed.checkError,
     share: observed.share,

@@ -73,8 +73,6 @@ interface Checked {
 
 const HURRY = 4
 
-const nothing: { readonly backends: ReadonlyMap<string, Backend> } = { backends: new Map() }
-
 const isAt = ({ address, port }: Checked, backend: Backend): boolean =>
   address === backend.address && port === backend.port
 
@@ -156,15 +154,15 @@ export const make = Effect.fnUntraced(
 
     const reconcile = Effect.gen(function* () {
       const inForce = wanted
-      const { backends } = inForce === undefined ? nothing : SubscriptionRef.getUnsafe(table.snapshot)
       const missing: Array<Backend> = []
       const gone: Array<string> = []
-      yield* forEachSliced(backends.values(), (backend) => {
+      // Of a row that names a host each address is checked. A copy: they may come and go while this waits.
+      yield* forEachSliced(inForce === undefined ? [] : Array.from(upstreams.all()), ({ backend, listed }) => {
         const known = checked.get(backend.id)
-        if (known === undefined || !isAt(known, backend)) missing.push(backend)
+        if (listed && (known === undefined || !isAt(known, backend))) missing.push(backend)
       })
       yield* forEachSliced(checked.keys(), (id) => {
-        if (!backends.has(id)) gone.push(id)
+        if (inForce === undefined || upstreams.get(id) === undefined) gone.push(id)
       })
       for (const id of gone) {
         checked.delete(id)

@@ -151,10 +151,11 @@ export const make = Effect.fnUntraced(
       if (decoded._tag !== "Backend") {
         return yield* fail("invalid", named, decoded._tag === "Bad" ? decoded.reason : "deleted: it can't be")
       }
-      const { address, id, port } = decoded.backend
+      const { address, id, named: isName, port } = decoded.backend
       // No path of a URL can name them.
       if (id === "." || id === "..") return yield* fail("invalid", id, "id: Expected a name other than . and ..")
-      const refused = policy({ address, port })
+      // What a name leads to is judged when it is known, and each time it changes.
+      const refused = isName === true ? undefined : policy({ address, port })
       if (refused !== undefined) return yield* fail("address", id, refused)
       const known = isRegistered(id)
       const existing = snapshot.backends.get(id)
@@ -310,7 +311,7 @@ export const make = Effect.fnUntraced(
         pop,
         state: stateOf(backend.id),
         times: ownership.times(backend.id),
-        upstream: upstreams.get(backend.id)
+        upstreams: table.membersOf(backend).flatMap(({ id }) => upstreams.get(id) ?? [])
       })
 
     return Registry.of({

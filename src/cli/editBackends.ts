@@ -40,7 +40,8 @@ const judged = (store: OpenStore, row: BackendRow): Effect.Effect<Backend, Comma
 }
 
 const refusal = (store: OpenStore, backend: Backend): string | undefined => {
-  const refused = store.refuses(backend)
+  // What a name leads to is the running proxy's to judge.
+  const refused = backend.named === true ? undefined : store.refuses(backend)
   return refused === undefined ? undefined : `ip: ${refused}`
 }
 

@@ -33,6 +33,12 @@ export const endpoint: Codec<Endpoint> = codec(
   ({ address, port }) => (address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`)
 )
 
+/** Name servers, in the order in which they are asked. */
+export const resolvers: Codec<ReadonlyArray<Endpoint>> = list(endpoint, {
+  allowed: "IPv4:port or [IPv6]:port with commas between",
+  key: endpoint.encode
+})
+
 const boundListener = pair(endpoint, name)
 
 const listenAddress: Codec<ListenAddress> = codec(

@@ -2,6 +2,7 @@ import * as NetAddress from "effect/net/NetAddress"
 import type { Region } from "../domain/Region.ts"
 import { regions } from "../domain/Region.ts"
 import { type ClientGeo, tierOf } from "../domain/Score.ts"
+import { labelOf } from "../routing/HostAddresses.ts"
 import type { Pool } from "../routing/Pool.ts"
 import type { Upstream } from "../routing/Upstream.ts"
 import type { Upstreams } from "../routing/Upstreams.ts"
@@ -122,11 +123,14 @@ export const make = (
 
   /** By its id, whatever its health: it is a name, no choice. */
   const backendAnswer = (id: string, type: number): Answer => {
-    const upstream = upstreams.named(id)
-    if (upstream === undefined || !isLabel(upstream.backend.id)) return noName
+    const found = Array.from(upstreams.named(id), ({ backend }) => backend)
+    // What a row's id leads to is found by it; only ids that are labels can be asked for.
+    if (found.length === 0 || !isLabel(id)) return noName
     if (type === TYPE.ANY) return minimal
-    const bytes = backendBytes(upstream.backend)
-    return familyOf(type) === bytes.length ? answerOf([addressRecord(bytes)]) : noData
+    const family = familyOf(type)
+    const distinct = new Map(found.map((backend) => [backend.address, backendBytes(backend)]))
+    const addresses = Array.from(distinct.values()).filter(({ length }) => length === family)
+    return answerOf(addresses.slice(0, MAX_RECORDS).map((bytes) => addressRecord(bytes)))
   }
 
   const appAnswer = (pool: Pool, type: number, geo: () => ClientGeo, region?: Region): Answer => {
@@ -144,12 +148,12 @@ export const make = (
     if (type !== TYPE.SRV) return noData
     const place = geo()
     const found = candidates(pool, { family: 0, geo: place, region: undefined, count: MAX_RECORDS })
-    const named = found.filter(({ backend }) => isLabel(backend.id))
+    const named = found.filter(({ backend }) => isLabel(labelOf(backend)))
     if (named.length === 0) return noDataForAnyone
     return answerOf(
       named.map((upstream) => serviceRecord(upstream, tierOf(upstream.backend, place, popRegion))),
       {
-        additional: named.map(({ backend }) => addressRecord(backendBytes(backend), [backend.id, BACKENDS])),
+        additional: named.map(({ backend }) => addressRecord(backendBytes(backend), [labelOf(backend), BACKENDS])),
         tailored: true
       }
     )
@@ -189,6 +193,6 @@ const serviceRecord = ({ backend, observed }: Upstream, tier: number): ZoneRecor
     priority: tier,
     weight: Math.min(MAX_PORT, Math.max(1, Math.round(backend.weight * observed.share))),
     port: backend.port,
-    target: [backend.id, BACKENDS]
+    target: [labelOf(backend), BACKENDS]
   }
 })

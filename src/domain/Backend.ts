@@ -1,6 +1,7 @@
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
+import * as Host from "effect/net/Host"
 import * as NetAddress from "effect/net/NetAddress"
 import { type Country, countryFromText, Region } from "./Region.ts"
 
@@ -11,8 +12,12 @@ export interface Backend {
   readonly region: Region
   /** None: it can match a client by region only (R3). */
   readonly country: Country | undefined
-  /** Canonical IPv4 or IPv6 literal. */
+  /** Canonical IPv4 or IPv6 literal; a host's name where `named` says so. */
   readonly address: string
+  /** Its address is the name of a host, which is looked up: what that leads to is dialled, this never (R9). */
+  readonly named?: true
+  /** Of one of the addresses of a host that a row names: the row's id. Its own has the address behind a `#`. */
+  readonly row?: string
   readonly port: number
   /** What the operator says, not what checks see. */
   readonly healthy: boolean
@@ -99,11 +104,20 @@ const bad = (row: BackendRow, reason: string): DecodedRow => ({ _tag: "Bad", id:
 // 64-bit columns arrive as bigint; one too large for a number is out of every range here anyway.
 const plain = (value: unknown): unknown => (typeof value === "bigint" ? Number(value) : value)
 
-/** Decodes the address of a backend: a literal that one host can have. */
-const addressOf = (text: string): Result.Result<string, string> => {
+type Address = Pick<Backend, "address" | "named">
+
+/** Decodes the address of a backend: a literal that one host can have, or a host's name. */
+const addressOf = (text: string): Result.Result<Address, string> =>
+  Result.match(Host.domainNameFromString(text), {
+    onSuccess: (name) => Result.succeed({ address: Host.toRelative(name), named: true }),
+    onFailure: () => Result.map(hostLiteral(text), (address): Address => ({ address }))
+  })
+
+/** Canonical text of an address that one host can have; fails with what was expected. */
+export const hostLiteral = (text: string): Result.Result<string, string> => {
   const zone = text.indexOf("%")
   const parsed = NetAddress.ipFromString(zone < 0 ? text : text.slice(0, zone))
-  if (Result.isFailure(parsed)) return Result.fail("an IPv4 or IPv6 address")
+  if (Result.isFailure(parsed)) return Result.fail("an IPv4 or IPv6 address, or the name of a host")
   const ip = NetAddress.toCanonical(parsed.success)
   // What is good on one link only needs a zone, whose name is good on one host only.
   if (zone >= 0 || (NetAddress.isIpv6Address(ip) && NetAddress.isLinkLocal(ip))) {
@@ -118,6 +132,9 @@ const addressOf = (text: string): Result.Result<string, string> => {
   }
   return Result.succeed(NetAddress.formatIp(ip))
 }
+
+/** What the addresses of a named host are called (`db#10.0.0.1`, `db#[fd00::1]:5432`) is nobody else's name. */
+const memberName = /#\[?[0-9a-f]*[.:][0-9a-f.:\]]*$/i
 
 const isSet = (value: unknown): boolean => value === true || (typeof value === "number" && value !== 0)
 
@@ -139,6 +156,7 @@ export const decodeBackend = (raw: BackendRow): DecodedRow => {
   }
   const fields = decoded.success
 
+  if (memberName.test(fields.id)) return bad(raw, `id: Expected no # and address at its end, got ${show(fields.id)}`)
   const address = addressOf(fields.wg_ip)
   if (Result.isFailure(address)) return bad(raw, `wg_ip: Expected ${address.failure}, got ${show(fields.wg_ip)}`)
 
@@ -156,7 +174,7 @@ export const decodeBackend = (raw: BackendRow): DecodedRow => {
       app: fields.app ?? "",
       region: fields.region,
       country,
-      address: address.success,
+      ...address.success,
       port: fields.port,
       healthy: Boolean(fields.healthy ?? true),
       // Of stored tables; sources have them in rows of their own.
@@ -202,6 +220,7 @@ export const sameBackend = (a: Backend, b: Backend): boolean =>
   a.region === b.region &&
   a.country === b.country &&
   a.address === b.address &&
+  a.row === b.row &&
   a.port === b.port &&
   a.healthy === b.healthy &&
   a.draining === b.draining &&

@@ -10,7 +10,7 @@ import * as Actor from "../actor/Actor.ts"
 import { monotonicMs } from "../actor/Monotonic.ts"
 import { forEachSliced } from "../actor/Sliced.ts"
 import { Supervisor } from "../actor/Supervisor.ts"
-import { type Backend, type BackendRow, type DecodedRow, encodeBackend } from "../domain/Backend.ts"
+import { type Backend, type BackendRow, type DecodedRow } from "../domain/Backend.ts"
 import { mustHold, type Shrink } from "../domain/TableGate.ts"
 import type { Attributes } from "../observe/Span.ts"
 import { traceEvent, Tracing } from "../observe/Tracing.ts"
@@ -18,6 +18,8 @@ import { BackendSource, type SourceError, type SourceEvent } from "./BackendSour
 import { type LocalChange, make as makeLocalChanges, PATIENCE_MS } from "./LocalChanges.ts"
 import { type Backends, type DecodedTable, decodeTable, diffTables } from "./TableUpdate.ts"
 import { TableSnapshotStore } from "./TableSnapshotStore.ts"
+import { type HostAddress, textOf } from "./HostAddresses.ts"
+import { make as makePlaces, storedHost } from "./Places.ts"
 import { Upstreams } from "./Upstreams.ts"
 
 /** The table as it stands. Another is published with every change; only what this POP changes itself is put into its maps. */
@@ -45,6 +47,8 @@ export interface TableOptions {
   readonly holdMs: number
   /** Why a row of a shared source may not be where it says it is (R9); undefined when it may. */
   readonly refuses?: (backend: Backend) => string | undefined
+  /** The same of an address that a host's name has led to: whoever answers for that name must not choose freely. */
+  readonly refusesFound?: (backend: Backend) => string | undefined
 }
 
 /**
@@ -63,6 +67,14 @@ export class RoutingTable extends Context.Service<
     readonly confirm: Effect.Effect<boolean>
     /** Takes changes that this POP has made durable: they are in force when it completes, never held (T5). */
     readonly apply: (changes: ReadonlyArray<LocalChange>) => Effect.Effect<void>
+    /** Hosts that rows name (R9). */
+    readonly hosts: () => ReadonlySet<string>
+    /** Where a host's name leads, as far as is known: of a host that was stored too. */
+    readonly addressesOf: (host: string) => ReadonlyArray<HostAddress>
+    /** New ones take traffic when it completes, those that are gone take no more; open connections run on. */
+    readonly setAddresses: (host: string, addresses: ReadonlyArray<HostAddress>) => Effect.Effect<void>
+    /** The backends that a row stands for: itself, or one for each address of the host it names. */
+    readonly membersOf: (row: Backend) => ReadonlyArray<Backend>
   }
 >()("edgeproxy/routing/RoutingTable") {
   static readonly layer = (
@@ -77,6 +89,12 @@ type Message =
   | { readonly _tag: "Confirm"; readonly reply: Deferred.Deferred<boolean> }
   | { readonly _tag: "Local"; readonly changes: ReadonlyArray<LocalChange>; readonly reply: Deferred.Deferred<void> }
   | { readonly _tag: "LocalDue" }
+  | {
+      readonly _tag: "Host"
+      readonly host: string
+      readonly addresses: ReadonlyArray<HostAddress>
+      readonly reply: Deferred.Deferred<void>
+    }
 
 interface OwnTable extends DecodedTable {
   readonly backends: Map<string, Backend>
@@ -90,6 +108,9 @@ interface Held {
 }
 
 const MAILBOX = 16
+
+/** Addresses change more often than tables: they are stored when so much time has passed. */
+const STORE_ADDRESSES_MS = 10_000
 const MAX_QUARANTINE_LINES = 20
 const SAVE_AGAIN_MS = 10_000
 
@@ -125,6 +146,8 @@ export const make = Effect.fnUntraced(
     /** The last attempt to store the table, when it failed. */
     let failedAt: number | undefined
     const refuses = source.shared ? options.refuses : undefined
+    const places = makePlaces(upstreams, options.refusesFound)
+    const storeTimer = yield* FiberHandle.make()
     const known = source.keepsRows ? { rows: new Map<BackendRow, DecodedRow>() } : undefined
     const current = (): TableSnapshot => SubscriptionRef.getUnsafe(snapshot)
 
@@ -133,13 +156,17 @@ export const make = Effect.fnUntraced(
       Effect.orElseSucceed(() => undefined)
     )
     // What the first table of the source is measured against (T5), and what is served when the source gives none (T3).
+    for (const row of stored?.rows ?? []) {
+      const { host, addresses } = storedHost(row)
+      if (addresses.length > 0) places.setAddresses(host, addresses)
+    }
     const fallback =
       stored === undefined ? undefined : yield* decodeTable(stored.rows, refuses === undefined ? {} : { refuses })
 
     const save = Effect.fnUntraced(
       function* (backends: Backends) {
         const rows: Array<BackendRow> = []
-        yield* forEachSliced(backends.values(), (backend) => void rows.push(encodeBackend(backend)))
+        yield* forEachSliced(backends.values(), (backend) => void rows.push(places.encode(backend)))
         yield* store.save({ savedAt: yield* Clock.currentTimeMillis, rows })
         unsaved = false
         if (failedAt !== undefined) yield* Effect.logInfo("the table is stored again")
@@ -180,8 +207,8 @@ export const make = Effect.fnUntraced(
       const changed = diff.put.length > 0 || diff.drop.length > 0
       yield* logQuarantine(before, table)
       // New ones first: a table that replaces every backend must not leave a moment with none.
-      yield* forEachSliced(diff.put, upstreams.put)
-      yield* forEachSliced(diff.drop, upstreams.drop)
+      yield* forEachSliced(diff.put, (row) => places.put(row, backends.get(row.id)))
+      yield* forEachSliced(diff.drop, (id) => places.drop(backends.get(id)))
       backends = table.backends
       if (!changed && origin === before.origin && sameReasons(before, table)) {
         yield* SubscriptionRef.set(snapshot, { ...table, version: before.version, origin })
@@ -210,10 +237,10 @@ export const make = Effect.fnUntraced(
         const before = backends.get(id)
         const after = local.change(before)
         locals.add(local, before, after, now())
+        if (after === undefined) places.drop(before)
+        else places.put(after, before)
         set(backends, id, after)
         if (held !== undefined) set(held.table.backends, id, local.change(held.table.backends.get(id)))
-        if (after === undefined) upstreams.drop(id)
-        else upstreams.put(after)
       }
       yield* published
       if (locals.size() > 0)
@@ -224,9 +251,9 @@ export const make = Effect.fnUntraced(
     const giveUpLocal = Effect.gen(function* () {
       for (const [id, shown] of locals.giveUp(now())) {
         yield* Effect.logWarning("a change of this POP was undone elsewhere", { id })
+        if (shown === undefined) places.drop(backends.get(id))
+        else places.put(shown, backends.get(id))
         set(backends, id, shown)
-        if (shown === undefined) upstreams.drop(id)
-        else upstreams.put(shown)
       }
       yield* published
       if (locals.size() > 0)
@@ -239,6 +266,16 @@ export const make = Effect.fnUntraced(
       const attributes = { origin: "local", version: before.version + 1, backends: backends.size }
       traceEvent(tracer, "table.update", now(), now(), attributesOf(attributes))
       yield* SubscriptionRef.set(snapshot, { ...before, backends, version: before.version + 1 })
+    })
+
+    const takeAddresses = Effect.fnUntraced(function* (host: string, addresses: ReadonlyArray<HostAddress>) {
+      places.setAddresses(host, addresses, backends)
+      yield* Effect.logInfo("host found", { host, addresses: addresses.map(textOf) })
+      yield* published
+      // None is stored before the source has given a table: what is stored is that of the source.
+      if (current().origin !== "source") return
+      const storing = Effect.suspend(() => save(backends)).pipe(Effect.delay(STORE_ADDRESSES_MS))
+      yield* FiberHandle.run(storeTimer, storing, { onlyIfMissing: true })
     })
 
     const wakeForHold = (waiting: Held) =>
@@ -307,6 +344,10 @@ export const make = Effect.fnUntraced(
         return yield* Effect.asVoid(Deferred.succeed(message.reply, confirmed !== undefined))
       }
       if (message._tag === "LocalDue") return yield* giveUpLocal
+      if (message._tag === "Host") {
+        yield* takeAddresses(message.host, message.addresses)
+        return yield* Effect.asVoid(Deferred.succeed(message.reply, undefined))
+      }
       if (message._tag === "Local") {
         yield* applyLocal(message.changes)
         return yield* Effect.asVoid(Deferred.succeed(message.reply, undefined))
@@ -364,7 +405,15 @@ export const make = Effect.fnUntraced(
         const reply = yield* Deferred.make<void>()
         yield* actor.tell({ _tag: "Local", changes, reply })
         yield* Deferred.await(reply)
-      })
+      }),
+      hosts: places.hosts,
+      addressesOf: places.addressesOf,
+      setAddresses: Effect.fnUntraced(function* (host, addresses) {
+        const reply = yield* Deferred.make<void>()
+        yield* actor.tell({ _tag: "Host", host, addresses, reply })
+        yield* Deferred.await(reply)
+      }),
+      membersOf: places.membersOf
     })
   },
   Effect.annotateLogs({ service: "routing-table" })

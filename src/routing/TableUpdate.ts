@@ -60,7 +60,9 @@ export const decodeTable = Effect.fnUntraced(function* (rows: ReadonlyArray<Back
   })
   const decode = (row: BackendRow): DecodedRow => {
     const decoded = decodeBackend(row)
-    const refused = decoded._tag === "Backend" ? refuses?.(decoded.backend) : undefined
+    // What a name leads to is judged when it is known.
+    const isPlace = decoded._tag === "Backend" && decoded.backend.named === undefined
+    const refused = isPlace ? refuses?.(decoded.backend) : undefined
     return decoded._tag === "Backend" && refused !== undefined
       ? { _tag: "Bad", id: decoded.backend.id, reason: `wg_ip: ${refused}` }
       : decoded

@@ -8,6 +8,7 @@ import { loadOf } from "../domain/Score.ts"
 import { BIN } from "../observe/Tallies.ts"
 import * as BackendCounters from "./BackendCounters.ts"
 import type * as ChoiceTree from "./ChoiceTree.ts"
+import { labelOf } from "./HostAddresses.ts"
 import * as Pool from "./Pool.ts"
 import {
   belowLimit,
@@ -59,8 +60,11 @@ export class Upstreams extends Context.Service<
     readonly bySeq: (seq: number) => Upstream | undefined
     /** The candidates of an app; of all apps for `undefined` (R8). */
     readonly pool: (app: string | undefined) => Pool.Pool | undefined
-    /** In any case, as DNS has names: of ids and apps that differ in nothing else, one is found. In lower case. */
-    readonly named: (id: string) => Upstream | undefined
+    /**
+     * In any case, as DNS has names: of ids and apps that differ in nothing else, one is found. In lower case. The addresses
+     * of a row that names a host are found by the row's id all, and each by its own label.
+     */
+    readonly named: (id: string) => Iterable<Upstream>
     readonly poolNamed: (app: string) => Pool.Pool | undefined
     readonly pools: () => Iterable<Pool.Pool>
     /** Takes note of what was seen of a backend: in force when it returns. */
@@ -94,6 +98,8 @@ export const make = (initial: UpstreamsOptions): Upstreams["Service"] => {
   const byApp = new Map<string, Pool.Pool>()
   /** Names with upper-case letters, by what they are in lower case. */
   const foldedIds = new Map<string, string>()
+  /** Of rows that name a host, by the row's id and by their own labels, in lower case. */
+  const members = new Map<string, Set<Upstream>>()
   const foldedApps = new Map<string, string>()
   const counters = BackendCounters.make()
   const listeners = new Set<(change: Change) => void>()
@@ -170,7 +176,7 @@ export const make = (initial: UpstreamsOptions): Upstreams["Service"] => {
   const place = (upstream: Upstream): void => {
     const { backend } = upstream
     const pools = poolsOf(backend)
-    fold(foldedIds, backend.id)
+    enlist(upstream)
     for (const pool of pools) {
       pool.changes++
       const add = (tree: ChoiceTree.ChoiceTree<Upstream>): void => {
@@ -191,7 +197,7 @@ export const make = (initial: UpstreamsOptions): Upstreams["Service"] => {
     upstream.places = []
     const before = upstream.counted
     upstream.counted = "not"
-    unfold(foldedIds, backend.id)
+    delist(upstream)
     for (const pool of poolsOf(backend)) {
       pool.changes++
       pool.members.delete(upstream)
@@ -203,6 +209,28 @@ export const make = (initial: UpstreamsOptions): Upstreams["Service"] => {
     if (byApp.get(backend.app)?.members.size === 0) {
       byApp.delete(backend.app)
       unfold(foldedApps, backend.app)
+    }
+  }
+
+  const enlist = (upstream: Upstream): void => {
+    const { backend } = upstream
+    if (backend.row === undefined) return fold(foldedIds, backend.id)
+    for (const name of [backend.row, labelOf(backend)]) {
+      const key = name.toLowerCase()
+      const known = members.get(key)
+      if (known === undefined) members.set(key, new Set([upstream]))
+      else known.add(upstream)
+    }
+  }
+
+  const delist = (upstream: Upstream): void => {
+    const { backend } = upstream
+    if (backend.row === undefined) return unfold(foldedIds, backend.id)
+    for (const name of [backend.row, labelOf(backend)]) {
+      const key = name.toLowerCase()
+      const known = members.get(key)
+      known?.delete(upstream)
+      if (known?.size === 0) members.delete(key)
     }
   }
 
@@ -268,7 +296,10 @@ export const make = (initial: UpstreamsOptions): Upstreams["Service"] => {
       if (connectionsOf(upstream) === 0) forget(upstream)
     },
     get,
-    named: (id) => get(id) ?? get(foldedIds.get(id) ?? id),
+    named: (id) => {
+      const found = get(id) ?? get(foldedIds.get(id) ?? id)
+      return found === undefined ? (members.get(id) ?? []) : [found]
+    },
     poolNamed: (app) => byApp.get(app) ?? byApp.get(foldedApps.get(app) ?? app),
     bySeq: (seq) => bySeq.get(seq),
     pool: (app) => (app === undefined ? everyApp : byApp.get(app)),

@@ -22,6 +22,7 @@ export const viewOf = (fields: Partial<BackendView> & { readonly id: string }): 
   region: "eu",
   country: "DE",
   address: "10.0.0.1",
+  addresses: undefined,
   port: 8080,
   healthy: true,
   weight: 2,

@@ -43,7 +43,7 @@ describe("bad input (D6)", () => {
     [{ app: "a\nb" }, "app"],
     [{ region: "mars" }, "region"],
     [{ country: "XX" }, "country"],
-    [{ ip: "example.com" }, "ip"],
+    [{ ip: "example..com" }, "ip"],
     [{ ip: "0.0.0.0" }, "ip"],
     [{ port: 0 }, "port"],
     [{ port: Number.MAX_SAFE_INTEGER }, "port"],

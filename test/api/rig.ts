@@ -31,6 +31,7 @@ import { client as clientOf, geoOf } from "../support/fixtures.ts"
 import { routing } from "../support/routing.ts"
 import * as ScriptedTransport from "../support/ScriptedTransport.ts"
 import * as MemoryRegistry from "./MemoryRegistry.ts"
+import { hostless } from "../support/hostless.ts"
 
 export const TOKEN = "the-token-that-writes"
 export const READ_TOKEN = "the-token-that-reads"
@@ -85,6 +86,7 @@ export const make = Effect.fnUntraced(function* ({ tokens = true, ...options }: 
     census: () => ({ ...script.service.census(), listeners: state.listeners })
   })
   const table = RoutingTable.of({
+    ...hostless,
     snapshot: yield* SubscriptionRef.make<TableSnapshot>({
       version: 0,
       origin: "none",

@@ -14,6 +14,7 @@ import { backend } from "../support/fixtures.ts"
 import { chosen, request, routed, routing, type RoutingOptions } from "../support/routing.ts"
 import * as ScriptedProbe from "../support/ScriptedProbe.ts"
 import { settled } from "../support/settled.ts"
+import { hostless } from "../support/hostless.ts"
 
 const INTERVAL_MS = 4_000
 const FAST_MS = INTERVAL_MS / 4
@@ -42,6 +43,7 @@ const make = Effect.fnUntraced(function* (
   }
   const snapshot = yield* SubscriptionRef.make(empty)
   const table = RoutingTable.of({
+    ...hostless,
     snapshot,
     firstTable: Effect.void,
     status: () => ({ ...empty, backends: 0, quarantined: 0, ageMs: 0, lost: undefined, held: undefined }),

@@ -11,6 +11,7 @@ import { Upstreams } from "../../src/routing/Upstreams.ts"
 import { backend } from "../support/fixtures.ts"
 import { chosen, request, routed, routing } from "../support/routing.ts"
 import { settled } from "../support/settled.ts"
+import { hostless } from "../support/hostless.ts"
 
 const SLOW_START_MS = 20_000
 
@@ -25,6 +26,7 @@ const make = Effect.gen(function* () {
     states: new Map()
   }
   const table = RoutingTable.of({
+    ...hostless,
     snapshot: yield* SubscriptionRef.make(empty),
     firstTable: Deferred.await(first),
     status: () => ({ ...empty, backends: 0, quarantined: 0, ageMs: 0, lost: undefined, held: undefined }),

@@ -132,6 +132,7 @@ const examples: Readonly<Record<Field, string>> = {
   dnsDomain: "edge.internal",
   dnsTtlMs: "1",
   dnsRateLimit: "1",
+  dnsResolvers: "10.0.0.53:53, [fd00::53]:5353",
   pops: "sa=203.0.113.1|2001:0db8::1,us=198.51.100.1",
   anycastEnabled: "yes",
   anycastBirdSocket: "/tmp/bird.ctl",

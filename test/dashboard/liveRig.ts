@@ -23,6 +23,7 @@ import { Transport } from "../../src/traffic/Transport.ts"
 import * as MemoryRegistry from "../api/MemoryRegistry.ts"
 import { routing } from "../support/routing.ts"
 import * as ScriptedTransport from "../support/ScriptedTransport.ts"
+import { hostless } from "../support/hostless.ts"
 
 const emptyTable: TableSnapshot = {
   version: 0,
@@ -50,6 +51,7 @@ export const make = Effect.fnUntraced(function* () {
   const snapshot = yield* SubscriptionRef.make(emptyTable)
   let looks = 0
   const table = RoutingTable.of({
+    ...hostless,
     snapshot,
     firstTable: Effect.void,
     status: () => ({

@@ -155,6 +155,31 @@ describe("N1: the other names", () => {
     assert.deepStrictEqual(texts("ill.backends.internal"), ["10.8.8.8"])
   })
 
+  it("<id>.backends of a row that names a host has all its addresses, and each has a name of its own", () => {
+    const { additional, answers, texts, upstreams } = (() => {
+      const rig = rigged()
+      for (const [address, port] of [
+        ["10.7.7.1", 1],
+        ["10.7.7.2", 2],
+        ["fd00::7", 2]
+      ] as const) {
+        rig.upstreams.put(backend({ id: `Db#${address}:${port}`, row: "Db", app: "db", address, port }))
+      }
+      return { ...rig, ...rig.ask("_db._tcp.internal", { type: "SRV" }) }
+    })()
+    assert.sameMembers([...texts("db.backends.internal")], ["10.7.7.1", "10.7.7.2"])
+    assert.deepStrictEqual(texts("db.backends.internal", { type: "AAAA" }), ["fd00:0:0:0:0:0:0:7"])
+    assert.deepStrictEqual(texts("DB--10-7-7-2.backends.internal"), ["10.7.7.2"])
+    assert.sameMembers(
+      answers.map(({ text }) => text),
+      ["3 1 1 Db--10-7-7-1", "3 1 2 Db--10-7-7-2", "3 1 2 Db--fd00--7"].map((text) => `${text}.backends.internal`)
+    )
+    assert.lengthOf(additional, 3)
+    for (const upstream of Array.from(upstreams.named("db"))) upstreams.drop(upstream.backend.id)
+    assert.deepStrictEqual(texts("db.backends.internal"), [])
+    assert.deepStrictEqual(texts("db--10-7-7-2.backends.internal"), [])
+  })
+
   it("only ids that are labels have names", () => {
     const { send, upstreams } = rigged()
     upstreams.put(backend({ id: "a b", address: "10.8.8.8" }))

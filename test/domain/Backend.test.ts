@@ -25,6 +25,24 @@ const reasonOf = (raw: BackendRow): string => {
 
 const bytes = new Uint8Array([10, 0, 0, 1])
 
+describe("R9: the name of a host", () => {
+  it.each([
+    ["db.internal", "db.internal"],
+    ["DB.Internal.", "db.internal"],
+    ["db", "db"],
+    ["_pg._tcp.internal", "_pg._tcp.internal"]
+  ])("%s stands for its addresses", (given, name) => {
+    const decoded = decodeBackend(row({ wg_ip: given }))
+    if (decoded._tag !== "Backend") return assert.fail(decoded._tag)
+    assert.deepInclude(decoded.backend, { address: name, named: true })
+    assert.deepStrictEqual(decodeBackend(encodeBackend(decoded.backend)), decoded)
+  })
+
+  it("leaves ids with a # to whoever likes them", () => {
+    for (const id of ["web#1", "#", "a#b.c x", "x#y"]) assert.strictEqual(decodeBackend(row({ id }))._tag, "Backend")
+  })
+})
+
 describe("R9: a bad row is told by its column and the value it has", () => {
   it.each<[string, unknown, string]>([
     ["port", 70_000, "70000"],
@@ -75,8 +93,11 @@ describe("R9: a bad row is told by its column and the value it has", () => {
     ["country", 49, "49"],
     ["wg_ip", null, "null"],
     ["wg_ip", "", '""'],
-    ["wg_ip", "db.internal", '"db.internal"'],
-    ["wg_ip", "localhost", '"localhost"'],
+    ["wg_ip", "db..internal", '"db..internal"'],
+    ["wg_ip", "-db.internal", '"-db.internal"'],
+    ["wg_ip", "10.0.0.300", '"10.0.0.300"'],
+    ["id", "db#10.0.0.1", '"db#10.0.0.1"'],
+    ["id", "db#[fd00::1]:5432", '"db#[fd00::1]:5432"'],
     ["wg_ip", bytes, "a blob"],
     ["wg_ip", "10.0.0", '"10.0.0"'],
     ["wg_ip", "010.0.0.1", '"010.0.0.1"'],

@@ -12,6 +12,7 @@ import { read } from "../support/exposition.ts"
 import { backend } from "../support/fixtures.ts"
 import { request, routed, routing, type RoutingOptions } from "../support/routing.ts"
 import { ticking } from "../support/ticking.ts"
+import { hostless } from "../support/hostless.ts"
 
 const fresh: TableStatus = {
   version: 0,
@@ -35,6 +36,7 @@ const make = Effect.fnUntraced(function* (options?: RoutingOptions) {
     states: new Map()
   }
   const table = RoutingTable.of({
+    ...hostless,
     snapshot: yield* SubscriptionRef.make(empty),
     firstTable: Effect.void,
     status: () => status,

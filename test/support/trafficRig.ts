@@ -35,6 +35,7 @@ import { backend, client, geoOf } from "./fixtures.ts"
 import { routing, type RoutingOptions } from "./routing.ts"
 import * as ScriptedTransport from "./ScriptedTransport.ts"
 import { settled } from "./settled.ts"
+import { hostless } from "./hostless.ts"
 
 export interface TrafficRigOptions {
   readonly connection?: Partial<ConnectionOptions>
@@ -76,6 +77,7 @@ export const make = Effect.fnUntraced(function* (options: TrafficRigOptions = {}
   const first = yield* Deferred.make<void>()
   if (options.table ?? true) yield* Deferred.succeed(first, undefined)
   const table = RoutingTable.of({
+    ...hostless,
     snapshot: yield* SubscriptionRef.make<TableSnapshot>({
       version: 0,
       origin: "none",

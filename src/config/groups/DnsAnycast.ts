@@ -1,4 +1,4 @@
-import { endpoint, pops } from "../networks.ts"
+import { endpoint, pops, resolvers } from "../networks.ts"
 import { boolean, integer, seconds } from "../scalars.ts"
 import { domain, path, symbol } from "../texts.ts"
 import { inGroup } from "../Variable.ts"
@@ -35,6 +35,10 @@ export const dnsAnycast = {
   pops: dns(pops, {
     name: "EDGEPROXY_POPS",
     doc: "Public addresses of the POPs, e.g. `sa=203.0.113.1|2001:db8::1,us=198.51.100.1`"
+  }),
+  dnsResolvers: dns(resolvers, {
+    name: "EDGEPROXY_DNS_RESOLVERS",
+    doc: "Name servers for the host names of backends, e.g. `10.0.0.53:53,[fd00::53]:53`; none = the system's"
   }),
   anycastEnabled: anycast(boolean, {
     name: "EDGEPROXY_ANYCAST_ENABLED",

@@ -42,6 +42,13 @@ interface Found {
   readonly ttl: number
 }
 
+/** Nothing there is no failure: the other family may have something. */
+const family = (host: string, question: () => Promise<ReadonlyArray<Found>>) =>
+  ask(host, question).pipe(
+    Effect.catch((error) => (error.reason === "not-found" ? Effect.succeed([]) : Effect.fail(error))),
+    Effect.result
+  )
+
 /**
  * Node's resolver (c-ares), which asks name servers itself and tells TTLs, as Effect's own `Dns` does not. Names are
  * complete: no search list and no hosts file.
@@ -55,13 +62,6 @@ export const layer = ({ servers, timeoutMs = TIMEOUT_MS }: NodeHostResolverOptio
         (resolver) => Effect.sync(() => resolver.cancel())
       )
       if (servers.length > 0) resolver.setServers(servers)
-
-      /** Nothing there is no failure: the other family may have something. */
-      const family = (host: string, question: () => Promise<ReadonlyArray<Found>>) =>
-        ask(host, question).pipe(
-          Effect.catch((error) => (error.reason === "not-found" ? Effect.succeed([]) : Effect.fail(error))),
-          Effect.result
-        )
 
       const addresses = Effect.fnUntraced(function* (host: string) {
         const [four, six] = yield* Effect.all(

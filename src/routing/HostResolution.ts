@@ -68,12 +68,13 @@ export const make = Effect.fnUntraced(
     const failing = new Map<string, HostError>()
     const counts = { found: 0, failed: 0 }
 
+    const reasonOf = ({ address }: HostAddress): string | undefined =>
+      Result.match(hostLiteral(address), {
+        onFailure: (expected) => `${address} is not ${expected}`,
+        onSuccess: refuses
+      })
+
     const usable = Effect.fnUntraced(function* (host: string, { addresses, partial }: HostAnswer) {
-      const reasonOf = ({ address }: HostAddress): string | undefined =>
-        Result.match(hostLiteral(address), {
-          onFailure: (expected) => `${address} is not ${expected}`,
-          onSuccess: refuses
-        })
       const refused = addresses.flatMap((each) => reasonOf(each) ?? [])
       const allowed = addresses.filter((each) => reasonOf(each) === undefined)
       if (allowed.length === 0) {

@@ -3,8 +3,10 @@ import * as Arbitrary from "effect/Arbitrary"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
+import { isDeepStrictEqual } from "node:util"
 import type { Backend } from "../../src/domain/Backend.ts"
 import * as Circuit from "../../src/domain/Circuit.ts"
+import { shareAfter } from "../../src/domain/SlowStart.ts"
 import { type Route, Router } from "../../src/routing/Router.ts"
 import { connectionsOf, type Upstream } from "../../src/routing/Upstream.ts"
 import { Upstreams } from "../../src/routing/Upstreams.ts"
@@ -14,6 +16,10 @@ import * as RouterModel from "../support/RouterModel.ts"
 import { routing } from "../support/routing.ts"
 
 const BACKENDS = 8
+const LONGEST = 1_600
+/** So many that 10^5 steps are played in all; `MODEL_ROUNDS` times as many when there is time. */
+const RUNS = 70 * Number(process.env["MODEL_ROUNDS"] ?? "1")
+const STEPS = 100_000
 const TTL_MS = 1_000
 const circuit: Circuit.CircuitOptions = { failureThreshold: 2, successThreshold: 2, timeoutMs: 700 }
 /** Time goes in steps of as many milliseconds. */
@@ -23,7 +29,7 @@ const TICK_MS = 50
 const homes = [undefined, "BR", "BR", "DE", "US", "JP"]
 
 interface Step {
-  readonly kind: "route" | "commit" | "end" | "fail" | "put" | "drop" | "wait" | "check"
+  readonly kind: "route" | "commit" | "end" | "fail" | "put" | "drop" | "wait" | "check" | "share"
   readonly pick: number
   readonly app: string | undefined
   readonly backend: Omit<Backend, "id">
@@ -45,6 +51,7 @@ const steps: Arbitrary.Arbitrary<ReadonlyArray<Step>> = Arbitrary.array(
       "wait",
       "fail",
       "check",
+      "share",
       "wait"
     ]),
     pick: Arbitrary.schema(between(0, 1_000)),
@@ -54,7 +61,10 @@ const steps: Arbitrary.Arbitrary<ReadonlyArray<Step>> = Arbitrary.array(
         app: oneOf(["a", "b"]),
         country: oneOf([undefined, "BR", "DE", "US"]),
         region: oneOf<Backend["region"]>(["sa", "eu", "us", "ap"]),
-        healthy: oneOf([true, true, true, false]),
+        port: oneOf([80, 80, 80, 81]),
+        healthy: oneOf([true, true, true, true, true, false]),
+        draining: oneOf([false, false, false, false, true]),
+        expired: oneOf([false, false, false, false, true]),
         weight: oneOf([1, 2, 3, 0]),
         softLimit: Arbitrary.schema(between(1, 3)),
         hardLimit: oneOf([3, 1, 2, 5, Infinity])
@@ -62,7 +72,7 @@ const steps: Arbitrary.Arbitrary<ReadonlyArray<Step>> = Arbitrary.array(
       (fields) => backend({ id: "", ...fields })
     )
   }),
-  { maxLength: 400 }
+  { maxLength: LONGEST }
 )
 
 /** A connection between its route and its end. */
@@ -76,9 +86,14 @@ interface Running {
   readonly binding: RouterModel.ModelBinding | undefined
 }
 
+const apps = [undefined, "a", "b"]
 const oneByOne = ["client", "backend", "proxy"] as const
 
 const take = <A>(list: Array<A>, pick: number): A | undefined => list.splice(pick % Math.max(1, list.length), 1)[0]
+
+/** Steps, and suites, so far. */
+let played = 0
+let suites = 0
 
 /** Plays the steps on the router and on the model, and compares at each. */
 const play = Effect.fnUntraced(function* (model: ReturnType<typeof RouterModel.make>, steps: ReadonlyArray<Step>) {
@@ -144,33 +159,39 @@ const play = Effect.fnUntraced(function* (model: ReturnType<typeof RouterModel.m
     }
   })
 
-  const see = (id: string, up: boolean): void => {
+  const see = (id: string, seen: { readonly up: boolean } | { readonly share: number }): void => {
     const [known, upstream] = [model.upstreams.get(id), upstreams.get(id)]
     if (known === undefined || upstream === undefined) return
-    known.up = up
-    upstreams.observe(upstream, { up })
+    Object.assign(known, seen)
+    upstreams.observe(upstream, seen)
   }
 
   const check = (): void => {
-    for (const app of [undefined, "a", "b"]) assert.strictEqual(upstreams.pool(app)?.panic ?? false, model.panics(app))
+    for (const app of apps) assert.strictEqual(upstreams.pool(app)?.panic ?? false, model.panics(app))
     for (let index = 0; index < BACKENDS; index++) {
       const known = model.upstreams.get(`b${index}`)
       const upstream = upstreams.get(`b${index}`)
       assert.strictEqual(upstream !== undefined, known?.listed === true)
       if (upstream === undefined || known === undefined) continue
       assert.strictEqual(connectionsOf(upstream), known.connections)
-      assert.deepStrictEqual([upstream.observed.up, upstream.observed.circuit], [known.up, known.circuit])
+      const { circuit, share, up } = upstream.observed
+      assert.strictEqual(up, known.up)
+      assert.strictEqual(share, known.share)
+      // The assertion takes its time, and this is looked at a million times.
+      if (!isDeepStrictEqual(circuit, known.circuit)) assert.deepStrictEqual(circuit, known.circuit)
     }
     assert.strictEqual(Array.from(upstreams.all()).length, model.upstreams.size)
   }
 
   for (const { app, backend, kind, pick } of steps) {
+    played++
     if (kind === "put") put(pick, backend)
     else if (kind === "drop") {
       upstreams.drop(`b${pick % BACKENDS}`)
       model.drop(`b${pick % BACKENDS}`)
     } else if (kind === "wait") yield* wait(pick % 21)
-    else if (kind === "check") see(`b${pick % BACKENDS}`, pick % 3 === 0)
+    else if (kind === "check") see(`b${pick % BACKENDS}`, { up: pick % 3 === 0 })
+    else if (kind === "share") see(`b${pick % BACKENDS}`, { share: shareAfter(pick, 500) })
     else if (kind === "route") route(pick % homes.length, app)
     else if (kind === "commit") {
       const chosen = running[pick % Math.max(1, running.length)]
@@ -208,13 +229,16 @@ const start: ReadonlyArray<Step> = ["sa", "sa", "eu", "eu", "us", "ap"].map((reg
   })
 }))
 
-describe("R1, R2, R4, R5, R6, R8, A1, A2, H2, H3: the router against the rules as they read", () => {
+describe("R1, R2, R4, R5, R6, R8, A1, A2, H2, H3, H6: the router against the rules as they read", () => {
   for (const spillAt of ["hard", "soft"] as const) {
     for (const bindingMaxConnections of [0, 2]) {
+      let begun = false
       it.effect.prop(
         `spilling at the ${spillAt} limit, ${bindingMaxConnections === 0 ? "no limit" : "A4 with a limit"} on a binding`,
         [steps],
         ([steps]) => {
+          if (!begun) suites++
+          begun = true
           const panicThreshold = spillAt === "soft" ? 0.4 : 0
           const options = {
             region: "sa",
@@ -228,8 +252,13 @@ describe("R1, R2, R4, R5, R6, R8, A1, A2, H2, H3: the router against the rules a
             Effect.provide(routing({ ...options, gcIntervalMs: 20_000 }))
           )
         },
-        { arbitrary: { runs: 80, size: 400 }, timeout: 60_000 }
+        { arbitrary: { runs: RUNS, size: LONGEST }, timeout: 60_000 + 1_000 * RUNS }
       )
     }
   }
+
+  it("all together for 10^5 steps", ({ skip }) => {
+    skip(suites < 4, "not all were run")
+    assert.isAtLeast(played, STEPS)
+  })
 })

@@ -4,7 +4,7 @@ import type { Region } from "../../src/domain/Region.ts"
 import type { ClientGeo } from "../../src/domain/Score.ts"
 
 /**
- * R1, R2, R4 to R6, R8, A1, A2, A4, H2 and H3 as they read, without an index, a tree or a hash: every decision looks at every
+ * R1, R2, R4 to R6, R8, A1, A2, A4, H2, H3 and H6 as they read, without an index, a tree or a hash: every decision looks at every
  * backend. It says which outcomes are right, not which of them the router takes.
  */
 export interface ModelUpstream {
@@ -14,6 +14,8 @@ export interface ModelUpstream {
   /** By checks. */
   up: boolean
   circuit: Circuit.Circuit
+  /** Of its weight, that counts while it starts slowly. */
+  share: number
 }
 
 /** A connection as the circuit of its backend sees it. */
@@ -50,9 +52,13 @@ export interface ModelOptions {
   readonly panicThreshold: number
 }
 
-const wanted = ({ backend, listed }: ModelUpstream): boolean => listed && backend.healthy
+const wanted = ({ backend, listed }: ModelUpstream): boolean =>
+  listed && backend.healthy && !backend.draining && !backend.expired
 
-const unseen = { up: true, circuit: Circuit.closed }
+/** Of a server that is new, nothing is known. */
+const unseen = { up: true, circuit: Circuit.closed, share: 1 }
+
+const isAt = (a: Backend, b: Backend): boolean => a.address === b.address && a.port === b.port
 
 export const make = (options: ModelOptions) => {
   const upstreams = new Map<string, ModelUpstream>()
@@ -65,8 +71,10 @@ export const make = (options: ModelOptions) => {
     return region === options.region ? 2 : 3
   }
 
-  const scoreOf = ({ backend, connections }: ModelUpstream, geo: ClientGeo): number =>
-    tierOf(backend, geo) * 100 + Math.min(connections / Math.max(1, backend.softLimit) / backend.weight, 99)
+  const scoreOf = ({ backend, connections, share }: ModelUpstream, geo: ClientGeo): number => {
+    const weight = backend.weight * share
+    return tierOf(backend, geo) * 100 + Math.min(connections / Math.max(1, backend.softLimit) / weight, 99)
+  }
 
   const bindingOf = (request: ModelRequest, now: number): ModelBinding | undefined => {
     const binding = bindings.get(nameOf(request))
@@ -112,7 +120,10 @@ export const make = (options: ModelOptions) => {
     put: (backend: Backend): void => {
       const known = upstreams.get(backend.id)
       if (known === undefined) upstreams.set(backend.id, { backend, listed: true, connections: 0, ...unseen })
-      else Object.assign(known, { backend, listed: true, ...(known.listed ? {} : unseen) })
+      else {
+        const stays = known.listed && isAt(known.backend, backend)
+        Object.assign(known, { backend, listed: true, ...(stays ? {} : unseen) })
+      }
     },
     drop: (id: string): void => {
       const known = upstreams.get(id)

@@ -5,7 +5,7 @@ import { parse, TomlError } from "smol-toml"
 import { ConfigFile, ConfigFileError } from "../../src/config/LiveConfig.ts"
 
 /** Larger is no configuration file. */
-const MAX_BYTES = 1_048_576
+const MAX_BYTES = 262_144
 
 const detailOf = (error: unknown): string => {
   const [first = ""] = (error instanceof Error ? error.message : String(error)).split("\n", 1)

@@ -120,6 +120,7 @@ const openDatabase = (path: string): Effect.Effect<Database, GeoError> =>
   Effect.tryPromise({
     try: async () => {
       const reader: Database = new Reader(await readFile(path))
+      if (Number.isNaN(reader.metadata.buildEpoch.getTime())) throw new Error("damaged: it has no build time")
       // A file cut short passes the check of its head; a few walks through the tree find it out.
       for (const address of ["1.1.1.1", "8.8.8.8", "200.160.0.8", "2001:4860:4860::8888"]) {
         if (reader.metadata.ipVersion === 6 || !address.includes(":")) reader.get(address)

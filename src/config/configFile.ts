@@ -27,15 +27,22 @@ const isTable = (value: unknown): value is object => {
   return prototype === Object.prototype || prototype === null
 }
 
+/** More than any name has parts; what lies deeper has no name that is known. */
+const MAX_DEPTH = 10
+
 /** Tables are parts of names: `burst` in `[rate_limit]` is `rate_limit_burst`. */
 const flatten = (table: object, path: ReadonlyArray<string>): ReadonlyArray<readonly [name: string, value: unknown]> =>
   Object.entries(table).flatMap(([key, value]) => {
     const at = [...path, key]
-    return isTable(value) ? flatten(value, at) : [[at.join("_"), value] as const]
+    return isTable(value) && at.length < MAX_DEPTH ? flatten(value, at) : [[at.join("_"), value] as const]
   })
 
 // The text may be a secret under a wrong name.
 const masked = "..."
+
+/** A file that is no configuration at all has thousands of names; these many are looked into. */
+const MAX_PROBLEMS = 20
+const MAX_SHOWN = 100
 
 const describe = (key: string, given: unknown): ConfigProblem | readonly [name: string, text: string] => {
   const name = prefix + key.toUpperCase()
@@ -58,17 +65,20 @@ const describe = (key: string, given: unknown): ConfigProblem | readonly [name: 
     : [name, text]
 }
 
+const shown = (key: string): string => (key.length > MAX_SHOWN ? `${key.slice(0, MAX_SHOWN)}...` : key)
+
 /**
  * The settings of a decoded file, and what is wrong in it: unknown names, settings that can't change live, values of no known
- * kind, two values of one setting.
+ * kind, two values of one setting. It is not read on when so much is wrong that it must be another file.
  */
 const fileSettings = (decoded: object) => {
   const problems: Array<ConfigProblem> = []
   const settings: Record<string, string> = {}
   for (const [key, value] of flatten(decoded, [])) {
+    if (problems.length > MAX_PROBLEMS) break
     const found = describe(key, value)
-    if ("name" in found) problems.push(found)
-    else if (found[0] in settings) problems.push({ name: key, value: masked, allowed: "once" })
+    if ("name" in found) problems.push({ ...found, name: shown(found.name) })
+    else if (found[0] in settings) problems.push({ name: shown(key), value: masked, allowed: "once" })
     else settings[found[0]] = found[1]
   }
   return { settings, problems }

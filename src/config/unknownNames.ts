@@ -30,9 +30,13 @@ const withoutUnit = (name: string): string => name.replace(/_(SECS|MS)$/, "")
 const slips = (a: string, b: string): number =>
   Math.min(editDistance(a, b), editDistance(withoutUnit(a), withoutUnit(b)) + 1.5)
 
+/** Longer than any name with its slips: to compare it would take its time. */
+const MAX_WORD = 100
+
 /** The known name that a slip would most likely have come from; undefined when none is near. */
 export const nearestName = (unknown: string): string | undefined => {
   const word = unknown.slice(prefix.length)
+  if (word.length > MAX_WORD) return undefined
   let best: string | undefined
   let distance = Math.max(2, Math.floor(word.length / 3)) + 1
   for (const name of known) {

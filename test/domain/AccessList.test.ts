@@ -1,7 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Arbitrary from "effect/Arbitrary"
 import * as Result from "effect/Result"
 import * as IpNetwork from "effect/net/IpNetwork"
 import * as AccessList from "../../src/domain/AccessList.ts"
+import { between, oneOf } from "../support/arbitraries.ts"
 import { client, country, geoOf } from "../support/fixtures.ts"
 
 const networks = (...texts: ReadonlyArray<string>) => texts.map((text) => Result.getOrThrow(IpNetwork.fromString(text)))
@@ -44,4 +46,36 @@ describe("who may connect", () => {
       undefined
     ])
   })
+
+  // Few bits, so that networks and addresses meet.
+  const networkTexts = Arbitrary.array(
+    Arbitrary.map(
+      Arbitrary.all([Arbitrary.schema(between(0, 3)), Arbitrary.schema(between(0, 3)), oneOf([8, 9, 15, 16, 0])]),
+      ([a, b, length]) => `10.${length < 16 ? 0 : a * 64 + b}.0.0/${length}`
+    ),
+    { maxLength: 4 }
+  )
+  const places = oneOf([undefined, "BR", "DE", "US"])
+
+  it.prop(
+    "is what the rules say, each by itself: every rule more keeps out more, and none lets in",
+    [networkTexts, networkTexts, Arbitrary.array(oneOf(["BR", "DE"]), { maxLength: 2 }), between(0, 255), places],
+    ([allow, deny, countries, octet, from]) => {
+      const rules = {
+        allow: networks(...allow.map(masked)),
+        deny: networks(...deny.map(masked)),
+        denyCountries: countries.map((code) => country(code))
+      }
+      const from10 = client(`10.${octet}.0.7`)
+      const within = (list: ReadonlyArray<IpNetwork.IpNetwork>) =>
+        list.some((network) => IpNetwork.contains(network, from10.ip))
+      const byNetwork = (allow.length > 0 && !within(rules.allow)) || within(rules.deny)
+      const byCountry = from !== undefined && countries.some((code) => code === from)
+      const denial = AccessList.make(rules).denialOf(from10, geoOf(from))
+      assert.strictEqual(denial, byNetwork ? "denied-network" : byCountry ? "denied-country" : undefined)
+    }
+  )
 })
+
+/** As a network is written: no bit beyond its length. */
+const masked = (text: string): string => (text.endsWith("/0") ? "0.0.0.0/0" : text)

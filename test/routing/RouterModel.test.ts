@@ -18,7 +18,7 @@ import { routing } from "../support/routing.ts"
 const BACKENDS = 8
 const LONGEST = 1_600
 /** So many that 10^5 steps are played in all; `MODEL_ROUNDS` times as many when there is time. */
-const RUNS = 70 * Number(process.env["MODEL_ROUNDS"] ?? "1")
+const RUNS = 80 * Number(process.env["MODEL_ROUNDS"] ?? "1")
 const STEPS = 100_000
 const TTL_MS = 1_000
 const circuit: Circuit.CircuitOptions = { failureThreshold: 2, successThreshold: 2, timeoutMs: 700 }

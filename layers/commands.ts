@@ -14,6 +14,7 @@ import { Supervisor } from "../src/actor/Supervisor.ts"
 import * as Cli from "../src/cli/Cli.ts"
 import { CheckFailed, CommandError } from "../src/cli/CommandError.ts"
 import type { EdgeApi as EdgeApiPort } from "../src/cli/EdgeApi.ts"
+import { RouteAnnouncer } from "../src/anycast/RouteAnnouncer.ts"
 import * as ConfiguredStore from "../src/cli/ConfiguredStore.ts"
 import { printableLines } from "../src/cli/printable.ts"
 import { ConfigError } from "../src/config/ConfigError.ts"
@@ -23,6 +24,7 @@ import { Conditions } from "../src/observe/Conditions.ts"
 import { TableSnapshotStore } from "../src/routing/TableSnapshotStore.ts"
 import { TopologyError } from "../src/wireguard/TopologyError.ts"
 import { addressPolicies } from "./addresses.ts"
+import * as BirdAnnouncer from "./bird/BirdAnnouncer.ts"
 import { check } from "./cli/Check.ts"
 import * as EdgeApi from "./cli/EdgeApi.ts"
 import { loadEnvironment } from "./config/environment.ts"
@@ -93,6 +95,11 @@ const geo = (config: ConfigValues) =>
     Effect.provide([Supervisor.layer, Conditions.layer])
   )
 
+const anycast = ({ anycastBirdSocket: socket, anycastProtocol: protocol }: ConfigValues) =>
+  RouteAnnouncer.use(({ current, target }) => Effect.map(current, (level) => `${target}: ${level}`)).pipe(
+    Effect.provide(BirdAnnouncer.layer({ socket, protocol }))
+  )
+
 const exitCodeOf = (error: unknown): number => {
   if (CliError.isCliError(error)) return EXIT_USAGE
   const isConfig = [ConfigError, CheckFailed, TopologyError].some((kind) => error instanceof kind)
@@ -105,7 +112,7 @@ export const runCommand = (): void => {
     // Serving owns the process: its signals, its exit.
     serve: Effect.andThen(Effect.sync(serve), Effect.never),
     config,
-    check: check({ load: loadEnvironment, geo, probe: probeDatabase }),
+    check: check({ load: loadEnvironment, geo, probe: probeDatabase, anycast }),
     demo
   })
   cli.pipe(

@@ -26,6 +26,8 @@ export interface CheckParts {
   readonly geo: (config: ConfigValues) => Effect.Effect<string, Error, Scope.Scope>
   /** Looks at the configured database as far as there is more to it than its rows; fails when the proxy could not run with it. */
   readonly probe: (config: ConfigValues) => Effect.Effect<ReadonlyArray<Sighting>, Error>
+  /** How the anycast route stands, in words. */
+  readonly anycast: (config: ConfigValues) => Effect.Effect<string, Error>
 }
 
 const ok = (about: string, detail: string): Finding => ({ level: "ok", about, detail })
@@ -156,6 +158,15 @@ export const check = (parts: CheckParts) =>
       const { config } = loaded.success
       yield* tell(configuration(loaded.success))
       yield* tell(yield* part("table", table(config, parts.probe)))
+      if (config.anycastEnabled) {
+        const about = "anycast"
+        yield* tell(
+          yield* part(
+            about,
+            Effect.map(parts.anycast(config), (words) => [ok(about, words)])
+          )
+        )
+      }
       const geo = Effect.map(Effect.scoped(parts.geo(config)), (name) => [ok("geo database", name)])
       yield* tell(yield* part("geo database", geo))
       yield* tell(certificates(config))

@@ -10,7 +10,7 @@ import { Conditions } from "../observe/Conditions.ts"
 import { Shutdown } from "../traffic/Shutdown.ts"
 import { Announcement, type AnnouncementState } from "./Announcement.ts"
 import { initial, observe } from "./hysteresis.ts"
-import type { Level } from "./Level.ts"
+import { type Level, rankOf } from "./Level.ts"
 import { type AnnounceError, RouteAnnouncer } from "./RouteAnnouncer.ts"
 import { type PopHealth, type Verdict, verdictOf } from "./verdict.ts"
 
@@ -36,6 +36,8 @@ const MAX_RETRY_MS = 30_000
 /** The last word to a daemon that does not answer is tried for this long. */
 const WITHDRAW_LIMIT_MS = 3_000
 const WITHDRAW_RETRY_MS = 200
+/** And once more at the very end, when that was in vain. */
+const LAST_TRY_MS = 500
 
 /**
  * Keeps the announcement of this POP's anycast addresses in line with its health: looks four times a second, tells the daemon of
@@ -58,6 +60,7 @@ const make = Effect.fnUntraced(
     /** It may still announce something. */
     let mayBeOut = true
     let adopting = adopts
+    let gaveUp = false
     let failures = 0
     let failedInARow = 0
     let retryAt = -Infinity
@@ -123,13 +126,28 @@ const make = Effect.fnUntraced(
       adopting = false
     }).pipe(Effect.catch((error) => (now() >= retryAt ? failed(error) : Effect.void)))
 
+    /**
+     * Makes sure that all is as it was left. Whoever has taken the route down meanwhile had a reason: it has to be earned anew,
+     * so that two who disagree don't make it flap.
+     */
+    const makeSure = Effect.gen(function* () {
+      const found = yield* announcer.current
+      const { level } = standing
+      if (rankOf(found) < rankOf(level)) {
+        yield* Effect.logWarning("somebody else has taken the anycast route down", { found, wanted: level })
+        standing = { ...initial, level: found }
+        transitions.set(found, (transitions.get(found) ?? 0) + 1)
+      }
+      yield* tell(standing.level)
+    }).pipe(Effect.catch(failed))
+
     const look = Effect.gen(function* () {
       if (Deferred.isDoneUnsafe(shutdown.handedOver)) return
       if (adopting) return yield* adopt
       const turned = yield* turn(verdict())
       const { level } = standing
-      const due = told !== level ? now() >= retryAt : now() - toldAt >= CHECK_MS
-      if (turned || due) yield* tell(level)
+      if (turned || (told !== level && now() >= retryAt)) yield* tell(level)
+      else if (told === level && now() - toldAt >= CHECK_MS) yield* makeSure
     })
     const loop = Effect.forever(Effect.andThen(oneAtATime.withPermit(look), Effect.sleep(LOOK_MS)))
 
@@ -142,8 +160,9 @@ const make = Effect.fnUntraced(
       adopting = false
       yield* turn({ level: "withdrawn", urgent: true, reasons: ["draining"] })
       if (!mayBeOut) return 0
-      const done = yield* Effect.timeoutOption(insist, WITHDRAW_LIMIT_MS)
-      if (done._tag === "None") {
+      const done = yield* Effect.timeoutOption(insist, gaveUp ? LAST_TRY_MS : WITHDRAW_LIMIT_MS)
+      if (done._tag === "None" && !gaveUp) {
+        gaveUp = true
         yield* Effect.logError("the anycast route may still stand: the routing daemon was not reached", {
           target: announcer.target
         })

@@ -26,11 +26,13 @@ const rig = Effect.fnUntraced(function* (options: { readonly adopts?: boolean; r
     level: options.daemonAt ?? ("withdrawn" as Level)
   }
   const told: Array<Level> = []
+  let asked = 0
   const lines: Array<string> = []
   const shutdown = Shutdown.make()
   const dead = new AnnounceError({ target: "daemon", reason: "unreachable", detail: "nobody is there" })
   const reach = <A>(work: () => A): Effect.Effect<A, AnnounceError> =>
     Effect.suspend((): Effect.Effect<A, AnnounceError> => {
+      asked++
       if (played.daemon === "dead") return Effect.fail(dead)
       if (played.daemon === "mute") return Effect.andThen(Effect.sleep(2_000), Effect.fail(dead))
       return Effect.sync(work)
@@ -78,6 +80,8 @@ const rig = Effect.fnUntraced(function* (options: { readonly adopts?: boolean; r
   return {
     played,
     told,
+    /** How often the daemon was spoken to. */
+    asked: () => asked,
     lines,
     shutdown,
     // With the program's log.
@@ -120,30 +124,44 @@ describe("the announcement", () => {
     })
   )
 
-  it.effect("is set right when somebody else has switched it", () =>
+  it.effect("is earned anew when somebody else has taken it down", () =>
+    Effect.gen(function* () {
+      const { announcement, lines, pass, played } = yield* rig()
+      yield* pass(11_000)
+      played.level = "degraded"
+      yield* pass(6_000)
+      assert.deepStrictEqual([played.level, announcement.level()], ["degraded", "degraded"])
+      assert.strictEqual(lines.at(-1), "somebody else has taken the anycast route down")
+      yield* pass(10_000)
+      assert.deepStrictEqual([played.level, lines.at(-1)], ["announced", "anycast route announced"])
+    })
+  )
+
+  it.effect("is taken down again when somebody else has put it up", () =>
     Effect.gen(function* () {
       const { lines, pass, played } = yield* rig()
-      yield* pass(11_000)
-      played.level = "withdrawn"
+      played.health = { ...well, backends: 0 }
+      yield* pass(1_000)
+      played.level = "announced"
       yield* pass(6_000)
       assert.deepStrictEqual(
-        [played.level, lines.at(-1)],
-        ["announced", "the routing daemon was found otherwise, and set right"]
+        [played.level, lines],
+        ["withdrawn", ["the routing daemon was found otherwise, and set right"]]
       )
     })
   )
 
   it.effect("is told to a daemon that is back, which is tried at growing intervals and complained of once", () =>
     Effect.gen(function* () {
-      const { announcement, conditions, lines, pass, played, told } = yield* rig()
+      const { announcement, asked, conditions, lines, pass, played } = yield* rig()
       yield* pass(11_000)
       played.daemon = "dead"
-      const before = told.length
+      const before = asked()
       yield* pass(120_000)
-      assert.isBelow(told.length - before, 12)
-      assert.isAbove(told.length - before, 5)
+      assert.isBelow(asked() - before, 12)
+      assert.isAbove(asked() - before, 5)
       assert.deepStrictEqual(conditions(), ["anycast-unreachable"])
-      assert.deepStrictEqual([announcement.confirmed(), announcement.failures()], [false, told.length - before])
+      assert.deepStrictEqual([announcement.confirmed(), announcement.failures()], [false, asked() - before])
       played.daemon = "well"
       played.level = "withdrawn"
       yield* pass(31_000)

@@ -87,6 +87,7 @@ describe("X1: check", () => {
       "table",
       "127.0.0.1"
     ],
+    ["no BIRD", { ANYCAST_ENABLED: "true", ANYCAST_BIRD_SOCKET: "nix.ctl" }, "anycast", "no such socket"],
     ["no Corrosion", { CORROSION_ENABLED: "true", CORROSION_API_URL: "http://127.0.0.1:9" }, "table", "127.0.0.1"]
   ] as const)("fails with 64 and the reason: %s", ([, env, about, reason]) =>
     Effect.gen(function* () {

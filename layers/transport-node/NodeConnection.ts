@@ -357,7 +357,9 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
   private lookAtEarly(): void {
     const { prereading } = this
     if (prereading === undefined) return
-    const bytes = Buffer.concat(this.early).subarray(0, prereading.max)
+    // Kept in one piece: who sends byte by byte must not have them put together again each time.
+    if (this.early.length > 1) this.early = [Buffer.concat(this.early)]
+    const bytes = (this.early[0] ?? Buffer.alloc(0)).subarray(0, prereading.max)
     const verdict = prereading.enough(bytes, this.clientFinished)
     if (verdict === "more" && bytes.length < prereading.max) return
     this.prereading = undefined

@@ -20,7 +20,14 @@ export const REGION = 0xe1
 export const POP = 0xe2
 export const CONNECTION = 0xe3
 
-export const MAX_UNIQUE_ID = 128
+/** Of the values that come with a client those that its backend is to know too. */
+const passedOn: ReadonlySet<number> = new Set([ALPN, AUTHORITY, UNIQUE_ID, SSL])
+
+/** These in memory of their own: what they lie in may be kilobytes, and a connection may last for days. */
+export const copyPassedOn = (tlvs: ReadonlyArray<Tlv>): ReadonlyArray<Tlv> =>
+  tlvs.filter(({ type }) => passedOn.has(type)).map(({ type, value }) => ({ type, value: new Uint8Array(value) }))
+
+const MAX_UNIQUE_ID = 128
 
 /** Type, and length in two bytes. */
 export const TLV_HEADER = 3

@@ -65,6 +65,7 @@ export interface Announced {
   readonly peer: Endpoint
   /** Where the client has connected to. */
   readonly destination: SocketAddress
+  /** What its backend is to know too. */
   readonly tlvs: ReadonlyArray<Tlv>
 }
 

@@ -4,6 +4,7 @@ import { clientFromIp } from "../domain/Client.ts"
 import type { ProxyHeader } from "../domain/ProxyProtocol.ts"
 import * as SniRoutes from "../domain/SniRoutes.ts"
 import type { Termination } from "../domain/Termination.ts"
+import { copyPassedOn } from "../domain/Tlv.ts"
 import { GeoResolver } from "../routing/GeoResolver.ts"
 import { ClientAdmission } from "./ClientAdmission.ts"
 import type { ConnectionRecord } from "./Connections.ts"
@@ -67,7 +68,8 @@ export const make = Effect.fnUntraced(function* (options: PrerouteOptions) {
     // The peer speaks for itself, or for nobody it could name: it is trusted, and no client to be limited.
     if (ends === undefined) return undefined
     const { destination, source } = ends
-    record.announced = { peer: { address: record.client.address, port: record.clientPort }, destination, tlvs }
+    const peer = { address: record.client.address, port: record.clientPort }
+    record.announced = { peer, destination, tlvs: copyPassedOn(tlvs) }
     record.client = clientFromIp(source.ip)
     record.clientPort = source.port
     record.geo = geo.resolve(record.client)

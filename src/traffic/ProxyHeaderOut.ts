@@ -2,7 +2,7 @@ import { clientFromText } from "../domain/Client.ts"
 import type { Ends, SocketAddress } from "../domain/ProxyProtocol.ts"
 import { encodeV1 } from "../domain/ProxyProtocolV1.ts"
 import { encodeV2 } from "../domain/ProxyProtocolV2.ts"
-import { ALPN, AUTHORITY, CONNECTION, COUNTRY, POP, REGION, sizeOf, SSL, type Tlv, UNIQUE_ID } from "../domain/Tlv.ts"
+import { AUTHORITY, CONNECTION, COUNTRY, POP, REGION, sizeOf, type Tlv, UNIQUE_ID } from "../domain/Tlv.ts"
 import { connectionName } from "./accessEntry.ts"
 import type { ConnectionRecord } from "./Connections.ts"
 import { type Endpoint, MAX_PRELUDE } from "./Transport.ts"
@@ -20,9 +20,6 @@ const text = (type: number, value: string | undefined): ReadonlyArray<Tlv> =>
 /** A header with all that an announcement may hold has to fit; what is left is for the addresses and our own values. */
 const MAX_PASSED_ON = MAX_PRELUDE - 1_024
 
-/** Of the values that came with the client those that its backend is to know too. */
-const passedOn: ReadonlySet<number> = new Set([ALPN, AUTHORITY, UNIQUE_ID, SSL])
-
 const socketAddress = ({ address, port }: Endpoint): SocketAddress | undefined => {
   const known = clientFromText(address)
   return known && { ip: known.ip, port }
@@ -37,9 +34,7 @@ const endsOf = ({ announced, client, clientPort, local }: ConnectionRecord): End
 
 const tlvsOf = ({ announced, geo, sni }: ConnectionRecord, conn: string): ReadonlyArray<Tlv> => {
   const own = text(AUTHORITY, sni)
-  const kept = (announced?.tlvs ?? []).filter(
-    ({ type }) => passedOn.has(type) && !(type === AUTHORITY && own.length > 0)
-  )
+  const kept = (announced?.tlvs ?? []).filter(({ type }) => type !== AUTHORITY || own.length === 0)
   const brought = sizeOf(kept) > MAX_PASSED_ON ? kept.filter(({ type }) => type === UNIQUE_ID) : kept
   const named = brought.some(({ type }) => type === UNIQUE_ID)
   return [

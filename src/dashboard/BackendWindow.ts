@@ -34,6 +34,9 @@ export interface BackendWindow {
 
 interface Shown {
   readonly slot: string
+  /** As last told: most rounds change nothing, and making JSON of it takes longer than looking. */
+  row: BackendRow | undefined
+  load: Load | undefined
   view: BackendView
   carried: Carried
   before: Carried
@@ -56,6 +59,9 @@ const rowOf = (view: BackendView): BackendRow => [
   view.owner ?? null
 ]
 
+const sameValues = (a: ReadonlyArray<unknown> | undefined, b: ReadonlyArray<unknown>): boolean =>
+  a !== undefined && a.every((value, at) => value === b[at])
+
 const isTroubled = ({ state }: BackendView): boolean => state !== "active" && state !== "standby"
 
 /** A record that was given back and taken anew counts from zero. */
@@ -73,7 +79,7 @@ export const make = (most: number = MAX_SHOWN): BackendWindow => {
 
   const show = (view: BackendView, carried: Carried): void => {
     const slot = freeSlots.pop() ?? `${slots++}`
-    shown.set(view.id, { slot, view, carried, before: carried, round })
+    shown.set(view.id, { slot, row: undefined, load: undefined, view, carried, before: carried, round })
   }
 
   const hide = (id: string, { slot }: Shown): void => {
@@ -108,14 +114,21 @@ export const make = (most: number = MAX_SHOWN): BackendWindow => {
       makeRoom()
       for (const entry of shown.values()) {
         const { before, carried, slot, view } = entry
-        rows.put(slot, JSON.stringify(rowOf(view)))
+        const row = rowOf(view)
+        if (!sameValues(entry.row, row)) {
+          entry.row = row
+          rows.put(slot, JSON.stringify(row))
+        }
         if (seconds === undefined) continue
         const load: Load = [
           view.connections,
           rate(before.sent, carried.sent, seconds),
           rate(before.received, carried.received, seconds)
         ]
-        loads.put(slot, JSON.stringify(load))
+        if (!sameValues(entry.load, load)) {
+          entry.load = load
+          loads.put(slot, JSON.stringify(load))
+        }
         entry.before = carried
       }
       round++

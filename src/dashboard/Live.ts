@@ -152,13 +152,13 @@ export const make = Effect.fnUntraced(function* (options: LiveOptions) {
   const stop = upstreams.onChange(() => void changed.openUnsafe())
   yield* Effect.addFinalizer(() => Effect.sync(stop))
 
+  /** Gives the milliseconds it took. */
   const read = Effect.gen(function* () {
     const startedAt = now()
-    if (startedAt >= nextWhole) {
-      yield* reading.whole(viewers)
-      nextWhole = startedAt + Math.max(EVERY_MS, (now() - startedAt) * COST)
-    } else yield* reading.quick
-    return now() - startedAt
+    if (startedAt < nextWhole) return yield* reading.quick
+    const spentMs = yield* reading.whole(viewers)
+    nextWhole = startedAt + Math.max(EVERY_MS, spentMs * COST)
+    return spentMs
   })
 
   const round = Effect.gen(function* () {
@@ -185,17 +185,21 @@ export const make = Effect.fnUntraced(function* (options: LiveOptions) {
   })
   yield* supervisor.supervise("live-table", Effect.forever(followTable))
 
-  const enter = Effect.sync((): Cursor => {
+  // Those who came at the same moment were all told that there was a place.
+  const enter = Effect.sync((): Cursor | undefined => {
+    if (viewers >= MAX_VIEWERS) return undefined
     // What was read for others is still new. For the first one it has to be read, which may have been done when it is open.
     const cursor = viewers > 0 && tick > 0 ? nothing : { ...nothing, tick }
     viewers++
     watched.openUnsafe()
     return cursor
   })
-  const leave = Effect.sync(() => {
-    viewers--
-    if (viewers === 0) watched.closeUnsafe()
-  })
+  const leave = (cursor: Cursor | undefined) =>
+    Effect.sync(() => {
+      if (cursor === undefined) return
+      viewers--
+      if (viewers === 0) watched.closeUnsafe()
+    })
 
   const step = (cursor: Cursor) =>
     Effect.map(cursor.tick === tick ? Deferred.await(next) : Effect.void, () => {
@@ -209,9 +213,8 @@ export const make = Effect.fnUntraced(function* (options: LiveOptions) {
     })
 
   const stream = Stream.unwrap(
-    Effect.map(
-      Effect.acquireRelease(enter, () => leave),
-      (cursor) => Stream.unfold(cursor, step)
+    Effect.map(Effect.acquireRelease(enter, leave), (cursor) =>
+      cursor === undefined ? Stream.empty : Stream.unfold(cursor, step)
     )
   ).pipe(Stream.interruptWhen(options.closing))
 

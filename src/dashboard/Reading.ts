@@ -1,7 +1,7 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import { monotonicMs } from "../actor/Monotonic.ts"
-import { forEachSliced } from "../actor/Sliced.ts"
+import { forEachTimed } from "../actor/Sliced.ts"
 import { Supervisor } from "../actor/Supervisor.ts"
 import { Ready } from "../api/Ready.ts"
 import type { Identity } from "../api/Identity.ts"
@@ -90,17 +90,18 @@ export const make = Effect.fnUntraced(function* ({ pop, region, version, vitals 
 
   const readBackends = Effect.fnUntraced(function* (seconds: number | undefined) {
     const states: Partial<Record<BackendView["state"], number>> = {}
-    yield* forEachSliced(registry.list(), (view) => {
+    const spentMs = yield* forEachTimed(registry.list(), (view) => {
       states[view.state] = (states[view.state] ?? 0) + 1
       backends.see(view, seconds === undefined ? none : carriedBy(view.id))
     })
     backends.finish(seconds)
     put("states", states)
+    return spentMs
   })
 
   const readConnections = Effect.fnUntraced(function* () {
     const open = new Map<string, number>()
-    yield* forEachSliced(connections.all(), (record: ConnectionRecord) => {
+    const spentMs = yield* forEachTimed(connections.all(), (record: ConnectionRecord) => {
       counters.look(record)
       const { connectUs, geo, route } = record
       if (connectUs === undefined || route === undefined) return
@@ -116,6 +117,7 @@ export const make = Effect.fnUntraced(function* ({ pop, region, version, vitals 
     for (const { by, cause, count, phase } of counters.terminations()) {
       if (count > 0) ends.put(`${by} ${phase} ${cause}`, `${count}`)
     }
+    return spentMs
   })
 
   const totals = (cpuSeconds: number): Totals => {
@@ -167,22 +169,24 @@ export const make = Effect.fnUntraced(function* ({ pop, region, version, vitals 
     put("quarantined", liveParts.quarantinedPart(registry.quarantined()))
   }
 
-  /** What changes at once and is wanted at once: backends and their states. */
+  /** What changes at once and is wanted at once: backends and their states. Gives the milliseconds it took. */
   const quick = Effect.gen(function* () {
-    yield* readBackends(undefined)
+    const spentMs = yield* readBackends(undefined)
     putState(clock.currentTimeMillisUnsafe())
+    return spentMs
   })
 
+  /** All there is, with figures per second since the last time. Gives the milliseconds it took. */
   const whole = (viewers: number) =>
     Effect.gen(function* () {
       const taken = yield* vitals
-      yield* readConnections()
+      const onConnections = yield* readConnections()
       const wall = clock.currentTimeMillisUnsafe()
       const after = totals(taken.cpuSeconds)
       const before = last
       last = after
       const seconds = readTotals(before, after, wall)
-      yield* readBackends(seconds)
+      const onBackends = yield* readBackends(seconds)
       putState(wall)
       put("pop", {
         version,
@@ -212,6 +216,7 @@ export const make = Effect.fnUntraced(function* ({ pop, region, version, vitals 
         geoBuiltAt: geo.builtAt() ?? null,
         viewers
       })
+      return onConnections + onBackends
     })
 
   return {

@@ -166,8 +166,14 @@ describe("the live stream", () => {
   it.effect("is for so many viewers and no more", () =>
     Effect.gen(function* () {
       const { live, watch } = yield* withBackends(1)
-      yield* Effect.all(Array.from({ length: MAX_VIEWERS }, () => watch))
+      // All of them are told that there is a place, before any of them takes it.
+      const all = yield* Effect.all(Array.from({ length: MAX_VIEWERS + 5 }, () => watch))
       yield* settled
+      assert.strictEqual(live.viewers(), MAX_VIEWERS)
+      assert.lengthOf(
+        all.filter(({ messages }) => messages.length > 0),
+        MAX_VIEWERS
+      )
       const refused = yield* Effect.flip(live.join)
       assert.strictEqual(refused.message, "32 others watch already; try again later")
     })

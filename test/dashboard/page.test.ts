@@ -127,7 +127,27 @@ describe.skipIf(chromiumPath === undefined)(
         assert.deepStrictEqual(errors, [])
         yield* Effect.promise(() => page.fill("#explain-ip", "<img src=x onerror=alert(1)>"))
         yield* Effect.promise(() => page.click("#explain-form button"))
-        yield* text(page, "#explanation", /[Ee]xpected an IPv4 or IPv6 address/)
+        yield* text(page, "#explanation", /no such connection|[Ee]xpected an IPv4/)
+      }).pipe(Effect.scoped)
+    )
+
+    it.live("explains a connection that is open, and one that nobody knows", () =>
+      Effect.gen(function* () {
+        const scene = yield* dashboardScene({ lifetimeMs: 60_000 })
+        const { page } = yield* open(scene.url)
+        const { body } = yield* scene.api.until("/api/v1/connections?limit=1", ({ body }) => body["total"] !== 0)
+        const [first] = body["connections"] as ReadonlyArray<{ readonly id: string; readonly client: string }>
+        assert.isDefined(first)
+        yield* Effect.promise(() => page.fill("#explain-ip", first.id))
+        yield* Effect.promise(() => page.keyboard.press("Enter"))
+        yield* text(
+          page,
+          "#explanation",
+          new RegExp(`${first.client} port .* went to .*It is open.*would go now.*goes to`)
+        )
+        yield* Effect.promise(() => page.fill("#explain-ip", "zzzzzz"))
+        yield* Effect.promise(() => page.keyboard.press("Enter"))
+        yield* text(page, "#explanation", /^no such connection/)
       }).pipe(Effect.scoped)
     )
 

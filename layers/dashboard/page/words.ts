@@ -13,6 +13,7 @@ export const states: Readonly<Record<State, { readonly label: string; readonly t
   draining: { label: "draining", tone: "warn", why: "an operator said so: no new clients" },
   unhealthy: { label: "unhealthy", tone: "bad", why: "its row says healthy = 0" },
   expired: { label: "silent", tone: "bad", why: "no heartbeats any more" },
+  unresolved: { label: "unresolved", tone: "bad", why: "its name leads to no address" },
   down: { label: "down", tone: "bad", why: "its checks fail" },
   "circuit-open": { label: "circuit open", tone: "bad", why: "it has failed too often in a row" },
   "circuit-half-open": { label: "on trial", tone: "warn", why: "its circuit is half-open: a few clients try it" }
@@ -24,6 +25,7 @@ export const stateOrder: ReadonlyArray<State> = [
   "circuit-open",
   "unhealthy",
   "expired",
+  "unresolved",
   "circuit-half-open",
   "draining",
   "standby",

@@ -12,13 +12,20 @@ import {
   type LiveCounts,
   MAX_PRELUDE,
   PrereadError,
+  type Secured,
+  SecureError,
+  type SecureOptions,
   type WarmId
 } from "../../src/traffic/Transport.ts"
-import { closeInOrder, finish, reset } from "./closing.ts"
-import { dialError, gone, relayCause, warmGone } from "../../src/traffic/errno.ts"
-import { writeCopy } from "./writeCopy.ts"
+import { codeOf, dialError, gone, isDialCode, relayCause, tlsDialError, warmGone } from "../../src/traffic/errno.ts"
+import { CloseNotify } from "./CloseNotify.ts"
+import { closeInOrder, cut, finish, reset } from "./closing.ts"
+import type { Handshakes } from "./Handshakes.ts"
 import { type BackendEvents, type ClientEvents, dialBackend, ownClient, readBuffer } from "./OwnedSocket.ts"
+import { secureBackend, type SecuredBackendEvents } from "./SecuredBackend.ts"
+import { handshakeError, secureClient, type SecuredEvents } from "./SecuredClient.ts"
 import type { Warm } from "./WarmSockets.ts"
+import { writeCopy } from "./writeCopy.ts"
 
 /** What all connections of the engine share. */
 export interface Engine {
@@ -26,13 +33,20 @@ export interface Engine {
   readonly wheel: Pick<DeadlineWheel<NodeConnection>, "cancel" | "wakeAt">
   readonly takeWarm: (id: WarmId, next: BackendEvents) => Warm | undefined
   readonly discardWarm: (id: WarmId) => void
+  readonly handshakes: Handshakes
   readonly forget: (connection: NodeConnection) => void
+  /** Its counts have changed. None where they are read from the connection itself. */
+  readonly counted: ((connection: NodeConnection) => void) | undefined
 }
 
 // Bytes a client may send ahead of its backend before the proxy stops reading it.
 const EARLY_BYTES = 65_536
 
+// For what a client still has to take when its backend was cut off.
+const LAST_BYTES_MS = 10_000
+
 type DialResult = (result: Bridged | DialError) => void
+type SecureResult = (result: Secured | SecureError) => void
 
 /** Somebody who waits for the first bytes. */
 interface Prereading {
@@ -45,7 +59,9 @@ interface Prereading {
  * One accepted connection: waiting for its backend, dialling, relaying, closed. The client is read from the start, since
  * only so does its reset show; what it sends early is kept for the backend that is found.
  */
-export class NodeConnection implements Waiting, RelayTimes, ClientEvents, BackendEvents {
+export class NodeConnection
+  implements Waiting, RelayTimes, ClientEvents, BackendEvents, SecuredEvents, SecuredBackendEvents
+{
   readonly id: ConnectionId
   dueTick = 0
   startedAt = 0
@@ -56,13 +72,24 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
   private readonly engine: Engine
   private readonly events: ListenerEvents
   private readonly prerouteMs: number
-  private readonly client: net.Socket
+  private readonly clientSocket: net.Socket
+  /** What the client says and hears in clear: its socket, or the TLS over it. */
+  private client: net.Socket
+  private clientCloseNotify: CloseNotify | undefined
   /** Only the current one: a socket that was given up may still have something to say, and is not listened to. */
   private backend: net.Socket | undefined
+  /** The socket below it, when TLS is between. */
+  private backendSocket: net.Socket | undefined
+  private backendCloseNotify: CloseNotify | undefined
   private phase: "waiting" | "dialling" | "relaying" | "closed" = "waiting"
   private phaseSince: number
   private dialled: DialResult | undefined
   private prereading: Prereading | undefined
+  private securing: SecureResult | undefined
+  /** Gives up its turn to begin a handshake; undefined when it needs none, or has begun. */
+  private leaveQueue: (() => void) | undefined
+  private shakesHands = false
+  private protocol: string | undefined
   private options: BridgeOptions | undefined
   private early: Array<Buffer> = []
   /** Of a backend that was dialled ahead: what it has said before it had a client. */
@@ -76,6 +103,7 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
   private backendFinished = false
   private firstFinisher: "client" | "backend" | undefined
   private termination: Termination | undefined
+  private resetAt = Infinity
   private code: string | undefined
 
   constructor(id: ConnectionId, accepted: net.Socket, engine: Engine, events: ListenerEvents, prerouteMs: number) {
@@ -85,14 +113,15 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
     this.prerouteMs = prerouteMs
     this.phaseSince = engine.now()
     engine.wheel.wakeAt(this, this.phaseSince + prerouteMs)
-    this.client = ownClient(accepted, this)
+    this.clientSocket = ownClient(accepted, this)
+    this.client = this.clientSocket
   }
 
   dial(options: BridgeOptions, done: DialResult): void {
     const tooLong = (options.prelude?.length ?? 0) > MAX_PRELUDE
-    if (this.phase !== "waiting" || tooLong) {
+    if (!this.isFree() || tooLong) {
       if (options.warm !== undefined) this.engine.discardWarm(options.warm)
-      return done(this.phase === "waiting" ? dialError("EMSGSIZE") : gone())
+      return done(this.isFree() ? dialError("EMSGSIZE") : gone())
     }
     // A bridge takes the bytes that were to be looked at.
     this.prereading?.done(new PrereadError({ reason: "Gone" }))
@@ -105,7 +134,7 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
   }
 
   preread(question: Preread, max: number, done: Prereading["done"]): void {
-    if (this.phase !== "waiting" || this.termination !== undefined) return done(new PrereadError({ reason: "Gone" }))
+    if (!this.isFree()) return done(new PrereadError({ reason: "Gone" }))
     this.prereading?.done(new PrereadError({ reason: "Gone" }))
     this.prereading = { enough: prereads[question], max: Math.min(max, MAX_PREREAD), done }
     this.lookAtEarly()
@@ -115,11 +144,22 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
     this.prereading = undefined
   }
 
+  secure(options: SecureOptions, done: SecureResult): void {
+    if (!this.isFree() || this.client !== this.clientSocket) {
+      return done(new SecureError({ reason: "Gone", code: "GONE" }))
+    }
+    this.prereading?.done(new PrereadError({ reason: "Gone" }))
+    this.prereading = undefined
+    this.securing = done
+    this.leaveQueue = this.engine.handshakes.begin(options.tls.maxHandshakes, () => this.shakeHands(options))
+  }
+
   consume(bytes: number): void {
     if (this.phase !== "waiting") return
     const rest = Buffer.concat(this.early).subarray(bytes)
     this.early = rest.length === 0 ? [] : [Buffer.from(rest)]
     this.earlyBytes = rest.length
+    this.engine.counted?.(this)
     this.client.resume()
   }
 
@@ -138,25 +178,40 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
     out.waiting = this.earlyBytes + this.client.writableLength + (this.backend?.writableLength ?? 0)
   }
 
-  end(how: "fin" | "rst", why: Termination, code?: string): void {
+  /** `cut` gives the client what came for it, and then a FIN that its TLS can tell from an orderly end. */
+  end(how: "fin" | "rst" | "cut", why: Termination, code?: string): void {
     if (this.phase === "closed" || this.termination !== undefined) return
     this.termination = why
     this.code = code
-    const { dialled, prereading } = this
+    const { dialled, prereading, securing } = this
     this.dialled = undefined
     this.prereading = undefined
-    this.dropBackend(how)
-    if (how === "rst") reset(this.client)
-    else closeInOrder(this.client)
+    this.securing = undefined
+    this.endHandshake()
+    this.dropBackend(how === "fin" ? "fin" : "rst")
+    if (how === "rst") reset(this.client, this.clientSocket)
+    else if (how === "fin") closeInOrder(this.client, this.clientSocket)
+    else {
+      cut(this.client, this.clientSocket)
+      this.resetAt = this.engine.now() + LAST_BYTES_MS
+      this.engine.wheel.wakeAt(this, this.resetAt)
+    }
     dialled?.(gone())
-    prereading?.done(new PrereadError({ reason: why.cause === "preroute-timeout" ? "Deadline" : "Gone" }))
+    const reason = why.cause === "preroute-timeout" ? "Deadline" : "Gone"
+    prereading?.done(new PrereadError({ reason }))
+    securing?.(new SecureError({ reason, code: code ?? "GONE" }))
     // Its client may have closed long ago, while bytes for the backend were still waiting.
     this.settle()
   }
 
   /** Called by the wheel. */
   due(now: number): void {
-    if (this.phase === "closed" || this.termination !== undefined) return
+    if (this.phase === "closed") return
+    if (this.termination !== undefined) {
+      if (now >= this.resetAt) reset(this.client, this.clientSocket)
+      else if (this.resetAt < Infinity) this.engine.wheel.wakeAt(this, this.resetAt)
+      return
+    }
     if (this.phase === "relaying") return this.checkLimits(now)
     const limit = this.phase === "dialling" ? (this.options?.connectMs ?? 0) : this.prerouteMs
     if (now < this.phaseSince + limit) return this.engine.wheel.wakeAt(this, this.phaseSince + limit)
@@ -167,19 +222,40 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
   clientData(length: number): boolean {
     const { backend } = this
     if (this.phase !== "relaying" || backend === undefined) {
-      this.early.push(Buffer.from(readBuffer.subarray(0, length)))
-      this.earlyBytes += length
-      this.lookAtEarly()
-      return this.earlyBytes < EARLY_BYTES
+      return this.keepEarly(Buffer.from(readBuffer.subarray(0, length)))
     }
-    this.bytesIn += length
-    this.lastByteAt = this.engine.now()
+    this.countIn(length)
     if (writeCopy(backend, readBuffer, length)) return true
     this.noteBackendStall()
     return false
   }
 
+  clientChunk(chunk: Buffer): boolean {
+    this.clientCloseNotify?.bytesCame()
+    const { backend } = this
+    if (this.phase !== "relaying" || backend === undefined) return this.keepEarly(chunk)
+    this.countIn(chunk.length)
+    if (backend.write(chunk)) return true
+    this.noteBackendStall()
+    return false
+  }
+
+  clientSecured(result: Secured | SecureError): void {
+    const { securing } = this
+    if (securing === undefined) return
+    this.securing = undefined
+    this.endHandshake()
+    if (result instanceof SecureError) return this.refuse(result, securing)
+    this.protocol = result.protocol
+    this.clientCloseNotify = new CloseNotify(this.clientSocket, this.client)
+    securing(result)
+  }
+
   clientEnd(): void {
+    if (this.securing !== undefined) return this.clientError("ECONNRESET")
+    if (this.clientCloseNotify?.isMissing() === true) {
+      return this.end("rst", { by: "client", phase: this.publicPhase(), cause: "truncated" })
+    }
     this.clientFinished = true
     this.firstFinisher ??= "client"
     if (this.phase !== "relaying") return this.lookAtEarly()
@@ -188,11 +264,17 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
   }
 
   clientError(code: string): void {
+    const { securing } = this
+    if (securing !== undefined && relayCause(code) === "tls") {
+      this.securing = undefined
+      return this.refuse(handshakeError(code), securing)
+    }
     this.end("rst", { by: "client", phase: this.publicPhase(), cause: relayCause(code) }, code)
   }
 
   clientDrain(): void {
     this.clientStalledAt = 0
+    this.engine.counted?.(this)
     this.backend?.resume()
   }
 
@@ -204,6 +286,24 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
 
   backendConnect(backend: net.Socket): void {
     if (this.backend !== backend || this.phase !== "dialling") return
+    const { address, prelude, tls } = this.options ?? {}
+    if (prelude !== undefined && prelude.length > 0) backend.write(prelude)
+    if (tls === undefined || address === undefined) return this.startRelay(backend)
+    try {
+      this.backend = secureBackend(backend, address, tls, this.protocol, this)
+      this.backendSocket = backend
+    } catch (error) {
+      this.failDial(tlsDialError(codeOf(error)))
+    }
+  }
+
+  backendSecured(backend: net.Socket): void {
+    if (this.backend !== backend || this.phase !== "dialling" || this.backendSocket === undefined) return
+    this.backendCloseNotify = new CloseNotify(this.backendSocket, backend)
+    this.startRelay(backend)
+  }
+
+  private startRelay(backend: net.Socket): void {
     const now = this.engine.now()
     const connectUs = Math.round((now - this.phaseSince) * 1_000)
     const { dialled } = this
@@ -212,8 +312,6 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
     this.phaseSince = now
     this.startedAt = now
     this.lastByteAt = now
-    const { prelude } = this.options ?? {}
-    if (prelude !== undefined && prelude.length > 0) backend.write(prelude)
     this.flushEarly(backend)
     this.flushGreeting(backend)
     if (this.clientFinished) {
@@ -228,13 +326,18 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
     if (this.backend !== backend) return true
     // Only of one that was dialled ahead, within the turns of its hand-over.
     if (this.phase === "dialling") return this.greeting.push(Buffer.from(readBuffer.subarray(0, length))) > 0
-    const now = this.engine.now()
-    if (this.bytesOut === 0) this.firstByteUs = Math.round((now - this.startedAt) * 1_000)
-    this.bytesOut += length
-    this.lastByteAt = now
+    this.countOut(length)
     if (writeCopy(this.client, readBuffer, length)) return true
-    if (this.clientStalledAt === 0) this.clientStalledAt = now
-    this.lookAfter(this.options?.limits.stallMs ?? 0)
+    this.noteClientStall()
+    return false
+  }
+
+  backendChunk(backend: net.Socket, chunk: Buffer): boolean {
+    if (this.backend !== backend) return true
+    this.backendCloseNotify?.bytesCame()
+    this.countOut(chunk.length)
+    if (this.client.write(chunk)) return true
+    this.noteClientStall()
     return false
   }
 
@@ -243,6 +346,9 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
     if (this.phase === "dialling") return this.failDial(warmGone("FIN"))
     if (this.phase !== "relaying") return
     if (this.isWarm() && this.isUntouched() && !this.clientFinished) return this.unbridge(warmGone("FIN"))
+    if (this.backendCloseNotify?.isMissing() === true) {
+      return this.end("cut", { by: "backend", phase: "relay", cause: "truncated" })
+    }
     this.backendFinished = true
     this.firstFinisher ??= "backend"
     this.noteFinish()
@@ -251,15 +357,19 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
 
   backendError(backend: net.Socket, code: string): void {
     if (this.backend !== backend) return
-    const error = this.isWarm() ? warmGone(code) : dialError(code)
+    if (this.backend !== backend) return
+    const isTls = this.backendSocket !== undefined && !isDialCode(code)
+    const error = this.isWarm() ? warmGone(code) : isTls ? tlsDialError(code) : dialError(code)
     if (this.phase === "dialling") return this.failDial(error)
-    if (this.isUntouched() && relayCause(code) === "rst") return this.unbridge(error)
+    // A backend that does not accept the proxy's certificate says so only after the handshake (RFC 8446, 4.4.2.4).
+    if (this.isUntouched() && relayCause(code) !== "peer-lost") return this.unbridge(error)
     this.end("rst", { by: "backend", phase: "relay", cause: relayCause(code) }, code)
   }
 
   backendDrain(backend: net.Socket): void {
     if (this.backend !== backend) return
     this.backendStalledAt = 0
+    this.engine.counted?.(this)
     this.client.resume()
   }
 
@@ -268,6 +378,62 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
     if (this.phase === "dialling") return this.failDial(warmGone("FIN"))
     this.backend = undefined
     this.settle()
+  }
+
+  /** It may be asked something: not of one that has ended, whose sockets may be a moment from closed. */
+  private isFree(): boolean {
+    return this.phase === "waiting" && this.termination === undefined && this.securing === undefined
+  }
+
+  private shakeHands(options: SecureOptions): void {
+    this.leaveQueue = undefined
+    this.shakesHands = true
+    const early = Buffer.concat(this.early)
+    this.early = []
+    this.earlyBytes = 0
+    this.engine.counted?.(this)
+    try {
+      this.client = secureClient(this.clientSocket, early, options, this)
+    } catch (error) {
+      this.clientSecured(handshakeError(codeOf(error)))
+    }
+  }
+
+  private endHandshake(): void {
+    this.leaveQueue?.()
+    this.leaveQueue = undefined
+    if (!this.shakesHands) return
+    this.shakesHands = false
+    this.engine.handshakes.end()
+  }
+
+  private refuse(error: SecureError, securing: SecureResult): void {
+    const cause = error.reason === "ClientCert" ? "client-cert" : "tls"
+    this.end("rst", { by: "client", phase: "pre-route", cause }, error.code)
+    securing(error)
+  }
+
+  private keepEarly(bytes: Buffer): boolean {
+    this.early.push(bytes)
+    this.earlyBytes += bytes.length
+    this.engine.counted?.(this)
+    this.lookAtEarly()
+    return this.earlyBytes < EARLY_BYTES
+  }
+
+  /** Before they are written: who gets them may ask at once. */
+  private countIn(length: number): void {
+    this.bytesIn += length
+    this.lastByteAt = this.engine.now()
+    this.engine.counted?.(this)
+  }
+
+  private countOut(length: number): void {
+    const now = this.engine.now()
+    if (this.bytesOut === 0) this.firstByteUs = Math.round((now - this.startedAt) * 1_000)
+    this.bytesOut += length
+    this.lastByteAt = now
+    this.engine.counted?.(this)
   }
 
   private enter(phase: "waiting" | "dialling", limitMs: number): void {
@@ -345,13 +511,15 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
   }
 
   private dropBackend(how: "fin" | "rst"): void {
-    const { backend } = this
+    const { backend, backendSocket = backend } = this
     this.backend = undefined
     this.greeting = []
-    if (backend === undefined) return
+    this.backendSocket = undefined
+    this.backendCloseNotify = undefined
+    if (backend === undefined || backendSocket === undefined) return
     if (this.phase !== "relaying") backend.destroy()
-    else if (how === "rst") reset(backend)
-    else closeInOrder(backend)
+    else if (how === "rst") reset(backend, backendSocket)
+    else closeInOrder(backend, backendSocket)
   }
 
   private lookAtEarly(): void {
@@ -373,6 +541,7 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
     this.early = []
     this.bytesIn += this.earlyBytes
     this.earlyBytes = 0
+    this.engine.counted?.(this)
     let ready = true
     for (const chunk of early) ready = backend.write(chunk)
     if (ready) return void this.client.resume()
@@ -383,6 +552,13 @@ export class NodeConnection implements Waiting, RelayTimes, ClientEvents, Backen
   private noteBackendStall(): void {
     if (this.backendStalledAt === 0) this.backendStalledAt = this.engine.now()
     this.lookAfter(this.options?.limits.stallMs ?? 0)
+    this.engine.counted?.(this)
+  }
+
+  private noteClientStall(): void {
+    if (this.clientStalledAt === 0) this.clientStalledAt = this.engine.now()
+    this.lookAfter(this.options?.limits.stallMs ?? 0)
+    this.engine.counted?.(this)
   }
 
   /** One side is done: from now on the other has to finish within the FIN limit. */

@@ -8,6 +8,7 @@ import {
   type ListenerEvents,
   type ListenOptions,
   PrereadError,
+  SecureError,
   Transport
 } from "../../src/traffic/Transport.ts"
 import { gone } from "../../src/traffic/errno.ts"
@@ -242,6 +243,8 @@ const make = Effect.fnUntraced(function* (options: SpliceOptions) {
         )
         return Effect.sync(() => side.cancelPreread(id))
       }),
+    // The kernel carries bytes as they are: a listener for TLS is another engine's.
+    secure: () => Effect.fail(new SecureError({ reason: "Unsupported", code: "ENOTSUP" })),
     consume: (id, bytes) => threadFor(id)?.control.consume(id, bytes),
     bridge: (id, bridgeOptions) =>
       Effect.callback((resume) => {

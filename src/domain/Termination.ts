@@ -22,6 +22,12 @@ export const causes = [
   "fin",
   // One side reset.
   "rst",
+  // One side finished without saying so in its TLS (close_notify): what it sent may not be all of it.
+  "truncated",
+  // TLS could not be agreed on, or what came later was none.
+  "tls",
+  // The client showed no certificate, or none that is accepted.
+  "client-cert",
   // The backend's kernel refused the dial.
   "refused",
   // No answer to the dial within the connect timeout.

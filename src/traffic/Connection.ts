@@ -29,7 +29,8 @@ const dialCauses: Readonly<Record<DialError["reason"], Cause>> = {
   NoMem: "limit",
   Denied: "unreachable",
   Gone: "rst",
-  WarmGone: "rst"
+  WarmGone: "rst",
+  Tls: "tls"
 }
 
 // The proxy's own want of something: the next candidate would fare no better. Ports and permission depend on the target.

@@ -3,6 +3,8 @@ import * as Data from "effect/Data"
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Termination } from "../domain/Termination.ts"
+import type { BackendTls } from "../tls/BackendTls.ts"
+import type { ServerTls } from "../tls/ServerTls.ts"
 import type { Preread } from "./Preread.ts"
 
 /**
@@ -36,6 +38,8 @@ export interface ListenOptions {
   readonly tellLocal?: boolean
   /** None when not given. */
   readonly extras?: ListenExtras
+  /** Its connections may be secured, and bridged to backends by TLS: for the engine that can. */
+  readonly tls?: boolean
 }
 
 /** What kernels offer beside; engines that can't reach it do without. */
@@ -114,6 +118,8 @@ export interface BridgeOptions {
    * `WarmGone`: the client is untouched, and the caller dials. Whatever comes of the call, the id is stale from then on.
    */
   readonly warm?: WarmId
+  /** TLS to the backend, after the prelude, within `connectMs`; only for connections of a listener with `tls`. */
+  readonly tls?: BackendTls
 }
 
 export const MAX_PRELUDE = 4_096
@@ -142,6 +148,34 @@ export interface WarmEvents {
  * hand-over.
  */
 export const MAX_GREETING = 16_384
+/** How to take a client in by TLS; the server's part of RFC 8446. */
+export interface SecureOptions {
+  /** Given as the same object as before, it isn't looked at again. */
+  readonly tls: ServerTls
+  /** The one of its pairs that is shown. */
+  readonly pair: number
+}
+
+/** What was agreed on. */
+export interface Secured {
+  /** The application protocol, if any (ALPN, RFC 7301). */
+  readonly protocol: string | undefined
+  /** `TLSv1.2` or `TLSv1.3`. */
+  readonly version: string
+  readonly resumed: boolean
+  /** The subject of the client's certificate, one attribute a line, when one was asked for. */
+  readonly peer: string | undefined
+}
+
+/** Why a client could not be taken in by TLS. Each ends the connection; the end's code says more. */
+export class SecureError extends Data.TaggedError("SecureError")<{
+  readonly reason: "Deadline" | "Handshake" | "ClientCert" | "Overloaded" | "Gone" | "Unsupported"
+  readonly code: string
+}> {
+  override get message(): string {
+    return `TLS: ${this.reason} (${this.code})`
+  }
+}
 
 /** The dial succeeded and bytes already flow. */
 export interface Bridged {
@@ -165,6 +199,7 @@ export class DialError extends Data.TaggedError("DialError")<{
     | "Denied"
     | "Gone"
     | "WarmGone"
+    | "Tls"
   readonly code: string
 }> {
   override get message(): string {
@@ -237,6 +272,11 @@ export class Transport extends Context.Service<
     readonly preread: (id: ConnectionId, question: Preread, max: number) => Effect.Effect<Uint8Array, PrereadError>
     /** Drops bytes that `preread` has shown. */
     readonly consume: (id: ConnectionId, bytes: number) => void
+    /**
+     * Takes the client in by TLS; what it sends later is what it has encrypted. The handshake is part of the time before the
+     * first `bridge`. More of them than `maxHandshakes` wait.
+     */
+    readonly secure: (id: ConnectionId, options: SecureOptions) => Effect.Effect<Secured, SecureError>
     /** Dials and relays. Interrupting it gives the dial up and leaves the client as it is. */
     readonly bridge: (id: ConnectionId, options: BridgeOptions) => Effect.Effect<Bridged, DialError>
     /** Opens a connection ahead of any client. The id is good at once, for {@link discard}. */

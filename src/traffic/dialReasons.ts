@@ -11,5 +11,6 @@ export const dialReasons: Readonly<Record<DialError["reason"], string>> = {
   NoMem: "no-memory",
   Denied: "denied",
   Gone: "client-gone",
+  Tls: "tls",
   WarmGone: "warm-gone"
 }

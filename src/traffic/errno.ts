@@ -33,6 +33,12 @@ export const dialError = (code: string): DialError => {
   return new DialError({ source, reason, code })
 }
 
+/** A code of the system's that {@link dialError} knows. */
+export const isDialCode = (code: string): boolean => code in dialErrors
+
+/** TLS could not be agreed on, or the backend's certificate is not what it has to be. */
+export const tlsDialError = (code: string): DialError => new DialError({ source: "backend", reason: "Tls", code })
+
 /** The client is no longer there to be served. */
 export const gone = (): DialError => new DialError({ source: "client", reason: "Gone", code: "GONE" })
 
@@ -57,4 +63,8 @@ export const listenError = (address: Endpoint, code: string): ListenError => {
 }
 
 /** What an error on an established connection means for how it ended. */
-export const relayCause = (code: string): Cause => (code === "ECONNRESET" || code === "EPIPE" ? "rst" : "peer-lost")
+export const relayCause = (code: string): Cause => {
+  if (code === "ECONNRESET" || code === "EPIPE") return "rst"
+  // Those of the system are short.
+  return code.startsWith("ERR_") ? "tls" : "peer-lost"
+}

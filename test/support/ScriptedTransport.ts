@@ -31,7 +31,8 @@ const sources: Readonly<Record<DialReason, DialError["source"]>> = {
   NoMem: "proxy",
   Denied: "proxy",
   Gone: "client",
-  WarmGone: "backend"
+  WarmGone: "backend",
+  Tls: "backend"
 }
 
 export const dialError = (reason: DialReason): DialError =>
@@ -216,6 +217,7 @@ export const make = (now: () => number): ScriptedTransport => {
       queueMicrotask(() => end(id, why))
     },
     preread,
+    secure: () => Effect.succeed({ protocol: undefined, version: "TLSv1.3", resumed: false, peer: undefined }),
     consume: (id, bytes) => {
       const connection = open.get(id)
       if (connection !== undefined) connection.said = connection.said.slice(bytes)

@@ -1,7 +1,9 @@
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { createHash } from "node:crypto"
 import * as net from "node:net"
+import * as tls from "node:tls"
 import type { Endpoint } from "../../src/traffic/Transport.ts"
 import * as Watch from "./Watch.ts"
 
@@ -37,7 +39,13 @@ export type Reading = "fast" | "stalled" | { readonly bytes: number; readonly ms
 
 const TEXT_BYTES = 65_536
 
-const makePeer = (socket: net.Socket, reading: Reading): Peer => {
+/** What a test's ends speak over TCP: TLS for backends when there are options for it. */
+export const Wire = Context.Reference<{ readonly backend: tls.TlsOptions | undefined }>("test/support/Wire", {
+  defaultValue: () => ({ backend: undefined })
+})
+
+/** `below` is the TCP socket of one that is TLS. */
+export const makePeer = (socket: net.Socket, reading: Reading, below: net.Socket = socket): Peer => {
   const watch = Watch.make()
   const hash = createHash("sha256")
   let received = 0
@@ -104,7 +112,7 @@ const makePeer = (socket: net.Socket, reading: Reading): Peer => {
     finish: Effect.sync(() => void socket.end()),
     reset: Effect.callback<void>((resume) => {
       const reset = (): void => {
-        socket.resetAndDestroy()
+        below.resetAndDestroy()
         resume(Effect.void)
       }
       // While a FIN is on its way to the kernel, libuv can't reset.
@@ -175,20 +183,28 @@ export interface ServeOptions {
 /** Listens until the scope ends, which also destroys its connections. */
 export const serve = (options: ServeOptions = {}): Effect.Effect<Server, NodeJS.ErrnoException, Scope.Scope> =>
   Effect.gen(function* () {
+    const { backend: secure } = yield* Wire
     const watch = Watch.make()
     const peers: Array<Peer> = []
     let open = 0
     let most = 0
-    const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
-      const peer = makePeer(socket, options.reading ?? "fast")
-      peers.push(peer)
-      most = Math.max(most, ++open)
-      socket.on("close", () => {
-        open--
+    const wire = { allowHalfOpen: true, noDelay: true }
+    const server = net.createServer(wire, (accepted) => {
+      const socket = secure === undefined ? accepted : new tls.TLSSocket(accepted, { ...secure, isServer: true })
+      const begin = (): void => {
+        const peer = makePeer(socket, options.reading ?? "fast", accepted)
+        peers.push(peer)
+        most = Math.max(most, ++open)
+        socket.on("close", () => {
+          open--
+          watch.touch()
+        })
+        options.onPeer?.(peer)
         watch.touch()
-      })
-      options.onPeer?.(peer)
-      watch.touch()
+      }
+      if (socket === accepted) return begin()
+      socket.once("secure", begin)
+      socket.on("error", () => undefined)
     })
     const listening = Effect.callback<void, NodeJS.ErrnoException>((resume) => {
       server.once("error", (error) => resume(Effect.fail(error)))

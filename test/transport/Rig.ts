@@ -21,6 +21,8 @@ import {
 import { socketAt } from "../support/kernelSockets.ts"
 import { type ConnectOptions, connect, type Peer } from "../support/tcp.ts"
 import * as Watch from "../support/Watch.ts"
+import { EngineUnderTest } from "./Engine.ts"
+import { secureBoth } from "./secureBoth.ts"
 
 /** A client and its connection as the engine names it. */
 export interface Client {
@@ -88,6 +90,8 @@ const over: Termination = { by: "proxy", phase: "drain", cause: "killed" }
 export const make = (options: RigOptions = {}): Effect.Effect<Rig, ListenError, Transport | Scope.Scope> =>
   Effect.gen(function* () {
     const transport = yield* Transport
+    const under = yield* Effect.serviceOption(EngineUnderTest)
+    const speaks = under._tag === "Some" ? under.value.tls : undefined
     const watch = Watch.make()
     const accepted: Array<Accepted> = []
     const ends: Array<Ended> = []
@@ -106,7 +110,8 @@ export const make = (options: RigOptions = {}): Effect.Effect<Rig, ListenError, 
         prerouteMs: options.prerouteMs ?? 10_000,
         keepaliveMs: options.keepaliveMs ?? 30_000,
         ...(options.tellLocal === undefined ? {} : { tellLocal: options.tellLocal }),
-        ...(options.extras === undefined ? {} : { extras: options.extras })
+        ...(options.extras === undefined ? {} : { extras: options.extras }),
+        ...(speaks === undefined ? {} : { tls: true })
       },
       {
         onAccept: (batch) => {
@@ -183,7 +188,9 @@ export const make = (options: RigOptions = {}): Effect.Effect<Rig, ListenError, 
         const name = nameOf({ address: localAddress, port: localPort })
         const found = yield* watch.until("accept", () => unclaimed.get(name))
         unclaimed.delete(name)
-        return { peer, id: found.id, accepted: found }
+        const ends = speaks?.client
+        const secured = ends === undefined ? peer : yield* secureBoth(transport, found.id, peer, ends, clientOptions)
+        return { peer: secured, id: found.id, accepted: found }
       }),
       bridge: (id, to, limits = {}) =>
         transport.bridge(id, {
@@ -197,7 +204,8 @@ export const make = (options: RigOptions = {}): Effect.Effect<Rig, ListenError, 
             maxAgeMs: limits.maxAgeMs ?? 0
           },
           ...(limits.prelude === undefined ? {} : { prelude: limits.prelude }),
-          ...(limits.warm === undefined ? {} : { warm: limits.warm })
+          ...(limits.warm === undefined ? {} : { warm: limits.warm }),
+          ...(speaks?.backend === undefined ? {} : { tls: speaks.backend })
         }),
       end: (id) => watch.until(`end of connection ${id}`, () => ends.find((ended) => ended.id === id)),
       counts: countsOf,

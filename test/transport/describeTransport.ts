@@ -51,6 +51,19 @@ const groups: ReadonlyArray<readonly [group: string, cases: ReadonlyArray<Case>,
   ["outlives the loss of threads with", losses.cases]
 ]
 
+/** Those that hold also for what is said in TLS: the others count bytes on the wire, or need none. */
+const throughTls: ReadonlySet<string> = new Set([
+  "carries bytes",
+  "bears random scripts",
+  "bears stalls",
+  "closes halves",
+  "ends connections",
+  "passes resets on",
+  "dials",
+  "keeps deadlines",
+  "aborts"
+])
+
 const isFor = ({ lacks, needs, threads }: Case, { abilities, killThread }: Engine): boolean =>
   (needs === undefined || abilities.includes(needs)) &&
   (lacks === undefined || !abilities.includes(lacks)) &&
@@ -64,6 +77,7 @@ export const describeTransport = (engine: Engine): void => {
   const underTest = Layer.merge(engine.layer, Layer.succeed(EngineUnderTest, engine))
   describe(`the ${engine.name} engine`, () => {
     for (const [group, cases, how] of groups) {
+      if (engine.tls !== undefined && !throughTls.has(group)) continue
       const those = cases.filter((each) => isFor(each, engine))
       if (those.length === 0) continue
       layer(underTest, { excludeTestServices: true, concurrent: how === "concurrent" })(`it ${group}`, (it) => {

@@ -145,7 +145,9 @@ export const cases: ReadonlyArray<Case> = [
       const other = yield* rig.client()
       yield* other.peer.reset
       const ended = yield* rig.end(other.id)
-      assert.deepStrictEqual([Rig.why(ended), ended.bytesIn], ["client pre-route rst", 0])
+      // A kernel that has told of a reset when something was written, as TLS does by itself, tells of an end when it is read.
+      assert.oneOf(Rig.why(ended), ["client pre-route rst", "client pre-route truncated"])
+      assert.strictEqual(ended.bytesIn, 0)
       assert.lengthOf(rig.ends, 1)
       assert.isUndefined(client.peer.closed())
     })

@@ -1,4 +1,4 @@
 import * as NodeTransport from "../../../layers/transport-node/NodeTransport.ts"
 import type { Engine } from "../Engine.ts"
 
-export const engine: Engine = { name: "node", layer: NodeTransport.layer, abilities: [] }
+export const engine: Engine = { name: "node", layer: NodeTransport.layer, abilities: ["obeys at once"] }

@@ -28,6 +28,7 @@ export const engine: Engine = {
     "hears a reset behind unread bytes",
     "hears a reset after a FIN",
     "leaves clients in the backlog",
+    "obeys at once",
     "sees a slow receiver take bytes",
     "says that it can't accept",
     "sets a user timeout"

@@ -18,7 +18,8 @@ await build({
     edgeproxy: "layers/edgeproxy.ts",
     "mock-backend": "layers/demo/mock-backend.ts",
     // Beside the chunks, one of which starts it.
-    "chunks/data-plane": "layers/transport-splice/thread.ts"
+    "chunks/data-plane": "layers/transport-splice/thread.ts",
+    "chunks/node-engine": "layers/transport-node/thread.ts"
   },
   plugins: [
     {

@@ -40,6 +40,7 @@ import * as SnapshotFile from "./snapshot/SnapshotFile.ts"
 import { addressPolicies, isShared } from "./addresses.ts"
 import { checksAtOnce, healthChecks } from "./checks.ts"
 import { applyChanges, choiceOptions, circuitOptions, clientRules, liveConfig } from "./live.ts"
+import { certificates } from "./certificates.ts"
 import { chooseDatabase } from "./sources.ts"
 import { chooseTransport } from "./transport.ts"
 import { warmPool } from "./warm.ts"
@@ -264,6 +265,7 @@ const Edge = Layer.unwrap(
         transport.layer(limit),
         Connections.layer,
         RecentConnections.layer,
+        certificates(config),
         Admission.layer(limit),
         ClientAdmission.layer(clientRules(config)),
         Logs.accessLog(config.accessLog)

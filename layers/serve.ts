@@ -35,7 +35,9 @@ const configErrors = [GeoError, Logs.LogError, NoSpliceError]
 const isConfigError = (error: unknown): boolean =>
   configErrors.some((type) => error instanceof type) ||
   // By its tag: whoever has no PostgreSQL need not load its driver.
-  (error instanceof Error && "_tag" in error && error._tag === "PostgresUrlError")
+  (error instanceof Error &&
+    "_tag" in error &&
+    (error._tag === "PostgresUrlError" || error._tag === "CertificateError"))
 
 /** Runs the proxy until a signal ends it, and the process with it. */
 export const serve = (): void => {

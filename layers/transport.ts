@@ -5,6 +5,7 @@ import { availableParallelism } from "node:os"
 import type { Supervisor } from "../src/actor/Supervisor.ts"
 import type { EdgeConfig } from "../src/config/EdgeConfig.ts"
 import type { Transport } from "../src/traffic/Transport.ts"
+import * as TransportPair from "../src/traffic/TransportPair.ts"
 import { warmAtOnce } from "./warm.ts"
 
 /** An engine that was asked for by name and can't be had is an error; `auto` takes what there is. */
@@ -26,13 +27,35 @@ export interface ChosenTransport {
  */
 export const autoThreads = (cores: number): number => Math.max(1, Math.min(8, cores - 1))
 
-/** The engine that the configuration and the machine allow; each is loaded only when it is taken. */
+/** TLS, on either side, is for threads of the node engine, whatever carries the rest. */
+export const needsTls = (config: EdgeConfig["Service"]): boolean =>
+  (config.tlsEnabled && config.tlsMode === "terminate") || config.backendTls !== "off"
+
+/** The engines that the configuration and the machine allow; each is loaded only when it is taken. */
 export const chooseTransport = Effect.fnUntraced(function* (config: EdgeConfig["Service"], fdLimit: number) {
+  const plain = yield* choosePlain(config, fdLimit)
+  if (!needsTls(config)) return plain
+  const { FDS_OF_THREAD, layer } = yield* Effect.promise(() => import("./transport-node/ThreadedTransport.ts"))
+  const threads = threadsOf(config)
+  const chosen: ChosenTransport = {
+    ownFds: plain.ownFds + threads * FDS_OF_THREAD,
+    layer: (maxConnections) =>
+      TransportPair.layer(
+        plain.layer(maxConnections),
+        layer({ threads, maxConnections, firstId: TransportPair.TLS_IDS })
+      )
+  }
+  return chosen
+})
+
+const threadsOf = ({ transportThreads }: EdgeConfig["Service"]): number =>
+  transportThreads === "auto" ? autoThreads(availableParallelism()) : transportThreads
+
+const choosePlain = Effect.fnUntraced(function* (config: EdgeConfig["Service"], fdLimit: number) {
   if (config.transport !== "node") {
     const found = yield* loadSplice
     if (typeof found !== "string") {
-      const asked = config.transportThreads
-      const threads = asked === "auto" ? autoThreads(availableParallelism()) : asked
+      const threads = threadsOf(config)
       const chosen: ChosenTransport = {
         ownFds: found.ownFds({ fdLimit, threads }),
         layer: (maxConnections) => found.layer({ threads, maxConnections, maxWarm: warmAtOnce(fdLimit), fdLimit })

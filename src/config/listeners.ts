@@ -2,8 +2,6 @@ import type { ListenerKind, TrafficListener } from "../traffic/TrafficListener.t
 import type { ListenAddress } from "./networks.ts"
 import type { ConfigValues } from "./variables.ts"
 
-const isPassthrough = ({ tlsEnabled, tlsMode }: ConfigValues): boolean => tlsEnabled && tlsMode === "passthrough"
-
 /** All listeners for clients, as the configuration has them. */
 export const trafficListeners = (config: ConfigValues): ReadonlyArray<TrafficListener> => {
   const listener =
@@ -16,12 +14,12 @@ export const trafficListeners = (config: ConfigValues): ReadonlyArray<TrafficLis
     })
   return [
     ...config.listenAddr.map(listener("tcp")),
-    ...(isPassthrough(config) ? config.tlsListenAddr.map(listener("tls-passthrough")) : [])
+    ...(config.tlsEnabled ? config.tlsListenAddr.map(listener(`tls-${config.tlsMode}`)) : [])
   ]
 }
 
 /** The apps that clients can be led to; undefined stands for the pool of all. */
 export const servedApps = (config: ConfigValues): ReadonlyArray<string | undefined> => [
   ...trafficListeners(config).map(({ app }) => app),
-  ...(isPassthrough(config) ? config.tlsSniRoutes.map(([, app]) => app) : [])
+  ...(config.tlsEnabled ? config.tlsSniRoutes.map(([, app]) => app) : [])
 ]

@@ -110,9 +110,6 @@ export const load = (input: LoadInput): Result.Result<Loaded, ConfigError> => {
   // Each value was decoded by the variable of its own field, which is what gives ConfigValues its types.
   const decoded = values as Partial<ConfigValues>
   for (const { allowed, field } of conflicts(decoded)) blame(field, allowed)
-  if (decoded.tlsEnabled === true && decoded.tlsMode === "terminate") {
-    warnings.push("EDGEPROXY_TLS_ENABLED is not active yet with EDGEPROXY_TLS_MODE=terminate")
-  }
   if (problems.length > 0) return Result.fail(new ConfigError({ problems }))
 
   return Result.succeed({

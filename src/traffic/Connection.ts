@@ -1,6 +1,7 @@
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import type { Cause, Termination } from "../domain/Termination.ts"
+import type { BackendTls } from "../tls/BackendTls.ts"
 import { monotonicMs } from "../actor/Monotonic.ts"
 import { WarmPool } from "../backends/WarmPool.ts"
 import { Router } from "../routing/Router.ts"
@@ -17,6 +18,8 @@ export interface ConnectionOptions {
   readonly attempts: number
   readonly keepaliveMs: number
   readonly limits: BridgeOptions["limits"]
+  /** TLS to backends, what it is at the moment; not of connections whose bytes are passed through as they are. */
+  readonly backendTls?: () => BackendTls
 }
 
 const dialCauses: Readonly<Record<DialError["reason"], Cause>> = {
@@ -69,7 +72,8 @@ export const make = Effect.fnUntraced(function* (options: ConnectionOptions, hea
         keepaliveMs: options.keepaliveMs,
         limits,
         ...(header === undefined ? {} : { prelude: header(record) }),
-        ...(warm === undefined ? {} : { warm })
+        ...(warm === undefined ? {} : { warm }),
+        ...(options.backendTls === undefined || !record.listener.tls ? {} : { tls: options.backendTls() })
       }),
       { onFailure: (error) => error, onSuccess: (bridged) => bridged }
     )
@@ -94,7 +98,8 @@ export const make = Effect.fnUntraced(function* (options: ConnectionOptions, hea
       if (!isAgain) record.attempts++
       if (trace !== undefined) ConnectionTrace.dialling(trace, route, now())
       const { upstream } = route.lease
-      const warm = isAgain ? undefined : pool.take(upstream)
+      // Those opened ahead are in clear, and in the hands of the engine that carries what is.
+      const warm = isAgain || record.listener.tls ? undefined : pool.take(upstream)
       const first = yield* bridge(record, upstream, limits, warm)
       const isDead = "reason" in first && isWarmGone(first)
       if (isDead) pool.gone(upstream)

@@ -23,15 +23,18 @@ export interface ListenerCounters {
   /** As bound: port 0 is resolved once it listens. */
   address: string
   readonly app: string | undefined
+  /** Its connections may be bridged by TLS. */
+  readonly tls: boolean
   readonly totals: Float64Array
   /** Of sampled connections, by bucket (O1). */
   readonly connectExemplars: Array<Exemplar | undefined>
   readonly lifetimeExemplars: Array<Exemplar | undefined>
 }
 
-export const make = (address: string, app: string | undefined): ListenerCounters => ({
+export const make = (address: string, app: string | undefined, tls = false): ListenerCounters => ({
   address,
   app,
+  tls,
   totals: new Float64Array(TOTALS),
   connectExemplars: [],
   lifetimeExemplars: []

@@ -5,15 +5,16 @@ import type { ProxyHeader } from "../domain/ProxyProtocol.ts"
 import * as SniRoutes from "../domain/SniRoutes.ts"
 import type { Termination } from "../domain/Termination.ts"
 import { copyPassedOn } from "../domain/Tlv.ts"
+import { Certificates } from "../tls/Certificates.ts"
 import { GeoResolver } from "../routing/GeoResolver.ts"
 import { ClientAdmission } from "./ClientAdmission.ts"
 import type { ConnectionRecord } from "./Connections.ts"
 import { MAX_PREREAD } from "./Preread.ts"
 import * as ProxyHeaderIn from "./ProxyHeaderIn.ts"
 import * as Refusals from "./Refusals.ts"
-import { TrafficCounters } from "./TrafficCounters.ts"
-import type { ProxyIn, TrafficListener } from "./TrafficListener.ts"
-import { type PrereadError, Transport } from "./Transport.ts"
+import { type HandshakeResult, TrafficCounters } from "./TrafficCounters.ts"
+import type { ListenerKind, ProxyIn, TrafficListener } from "./TrafficListener.ts"
+import { type PrereadError, type SecureError, Transport } from "./Transport.ts"
 
 export interface PrerouteOptions {
   readonly sniRoutes: ReadonlyArray<SniRoutes.SniRoute>
@@ -37,6 +38,14 @@ const failed =
   ({ reason }: PrereadError): Effect.Effect<Unroutable> =>
     Effect.succeed(reason === "Malformed" || reason === "TooLong" ? why : "ended")
 
+const handshakeResults: Readonly<Record<SecureError["reason"], HandshakeResult>> = {
+  Handshake: "failed",
+  ClientCert: "client-cert",
+  Deadline: "deadline",
+  Gone: "gone",
+  Unsupported: "failed"
+}
+
 /**
  * What is learned of a connection from its first bytes, before it is routed; the record has it then. All of it happens under
  * the pre-route deadline, which the engine enforces.
@@ -51,6 +60,7 @@ export const make = Effect.fnUntraced(function* (options: PrerouteOptions) {
   const geo = yield* GeoResolver
   const clients = yield* ClientAdmission
   const counters = yield* TrafficCounters
+  const certificates = yield* Certificates
   const headers = yield* ProxyHeaderIn.make
   const routes = SniRoutes.make(options.sniRoutes)
 
@@ -86,7 +96,25 @@ export const make = Effect.fnUntraced(function* (options: PrerouteOptions) {
     return found.empty ? left : badHeader
   })
 
-  const learnServerName = Effect.fnUntraced(function* (record: ConnectionRecord) {
+  const secure = Effect.fnUntraced(function* (record: ConnectionRecord) {
+    const set = certificates.current()
+    if (set === undefined) return yield* Effect.die(new Error("a TLS listener without certificates"))
+    const pair = record.sni === undefined ? undefined : set.pairOf(record.sni)
+    if (pair === undefined && options.unknownSni === "refuse") return unknownName
+    return yield* Effect.match(transport.secure(record.id, { tls: set.tls, pair: pair ?? 0 }), {
+      onSuccess: ({ resumed }) => {
+        counters.handshake(resumed ? "resumed" : "full")
+        return undefined
+      },
+      // It has ended the connection.
+      onFailure: ({ reason }) => {
+        counters.handshake(handshakeResults[reason])
+        return "ended" as const
+      }
+    })
+  })
+
+  const learnServerName = Effect.fnUntraced(function* (record: ConnectionRecord, kind: ListenerKind) {
     const bytes = yield* transport.preread(record.id, "client-hello", MAX_PREREAD)
     const parsed = ClientHello.parse(bytes)
     if (parsed._tag !== "Hello") return bytes.length === 0 ? left : badHello
@@ -94,7 +122,10 @@ export const make = Effect.fnUntraced(function* (options: PrerouteOptions) {
     record.sni = serverName
     const app = serverName === undefined ? undefined : routes.appOf(serverName)
     if (app !== undefined) record.app = app
-    return app === undefined && options.unknownSni === "refuse" ? unknownName : undefined
+    // Where no name has a route, all of them go the same way.
+    const isRouted = app !== undefined || (kind === "tls-terminate" && options.sniRoutes.length === 0)
+    if (!isRouted && options.unknownSni === "refuse") return unknownName
+    return kind === "tls-terminate" ? yield* secure(record) : undefined
   })
 
   const learn: Preroute["learn"] = Effect.fnUntraced(function* (record, { kind }, header) {
@@ -105,7 +136,7 @@ export const make = Effect.fnUntraced(function* (options: PrerouteOptions) {
     const unroutable =
       unnamed !== undefined || kind === "tcp"
         ? unnamed
-        : yield* learnServerName(record).pipe(Effect.catchTag("PrereadError", failed(badHello)))
+        : yield* learnServerName(record, kind).pipe(Effect.catchTag("PrereadError", failed(badHello)))
     if (unroutable === undefined) return true
     if (unroutable !== "ended") transport.abort(record.id, unroutable === left ? "fin" : "rst", unroutable)
     return false

@@ -15,6 +15,7 @@ import { WarmPool } from "../backends/WarmPool.ts"
 import { AccessLog } from "../observe/AccessLog.ts"
 import { Tracing } from "../observe/Tracing.ts"
 import { GeoResolver } from "../routing/GeoResolver.ts"
+import type { Certificates } from "../tls/Certificates.ts"
 import { Router } from "../routing/Router.ts"
 import { RoutingTable } from "../routing/RoutingTable.ts"
 import { accessEntry, connectionName, type EntryContext } from "./accessEntry.ts"
@@ -82,6 +83,7 @@ export class Traffic extends Context.Service<
     ListenError,
     | AccessLog
     | Admission
+    | Certificates
     | ClientAdmission
     | Connections
     | RecentConnections
@@ -262,7 +264,8 @@ export const make = Effect.fnUntraced(
 
     const listen = Effect.fnUntraced(function* (spec: TrafficListener) {
       const { address, app, kind } = spec
-      const counted = counters.addListener(formatEndpoint(address), app)
+      const tls = kind === "tls-terminate" || (kind === "tcp" && options.connection.backendTls !== undefined)
+      const counted = counters.addListener(formatEndpoint(address), app, tls)
       const listener = yield* transport.listen(
         {
           address,
@@ -272,7 +275,8 @@ export const make = Effect.fnUntraced(
           prerouteMs: options.prerouteMs,
           keepaliveMs: options.connection.keepaliveMs,
           tellLocal: options.proxyOut !== "off",
-          extras: options.extras
+          extras: options.extras,
+          tls
         },
         {
           onAccept: (batch) => batch.forEach((accepted) => onAccept(spec, counted, accepted)),

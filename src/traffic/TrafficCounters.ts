@@ -30,6 +30,11 @@ export interface TerminationCount extends Termination {
   readonly count: number
 }
 
+const handshakeResults = ["full", "resumed", "failed", "client-cert", "deadline", "gone"] as const
+
+/** What came of a TLS handshake with a client. */
+export type HandshakeResult = (typeof handshakeResults)[number]
+
 export interface RouteCount extends Pick<Route, "affinity" | "tier"> {
   readonly count: number
 }
@@ -45,7 +50,7 @@ export type Flows = ReadonlyMap<Country | undefined, ReadonlyMap<Region, number>
 export class TrafficCounters extends Context.Service<
   TrafficCounters,
   {
-    readonly addListener: (address: string, app: string | undefined) => ListenerCounters
+    readonly addListener: (address: string, app: string | undefined, tls: boolean) => ListenerCounters
     readonly listeners: ReadonlyArray<ListenerCounters>
     readonly accepted: (listener: ListenerCounters) => void
     /** Turned away before anything was done for it. */
@@ -60,6 +65,9 @@ export class TrafficCounters extends Context.Service<
     readonly ended: (record: ConnectionRecord, ended: Ended, durationMs: number) => void
     readonly rejections: ReadonlyMap<RejectReason, number>
     readonly acceptErrors: ReadonlyMap<string, number>
+    /** A client was taken in by TLS, or could not be. */
+    readonly handshake: (result: HandshakeResult) => void
+    readonly handshakes: ReadonlyMap<HandshakeResult, number>
     /** By reason, as a label has it. */
     readonly dialFailures: ReadonlyMap<string, number>
     readonly routed: () => ReadonlyArray<RouteCount>
@@ -133,6 +141,7 @@ const make = Effect.gen(function* () {
   // Told from the start, so that the first one shows as an increase.
   const acceptErrors = new Map<string, number>([["EMFILE", 0]])
   const routed = new Float64Array(allRoutes.length)
+  const handshakes = new Map<HandshakeResult, number>(handshakeResults.map((result) => [result, 0]))
   const failures = new Map<string, number>()
   for (const reason of Object.values(dialReasons)) if (reason !== dialReasons.WarmGone) failures.set(reason, 0)
   const flows = new Map<Country | undefined, Map<Region, number>>()
@@ -164,8 +173,8 @@ const make = Effect.gen(function* () {
   }
 
   return TrafficCounters.of({
-    addListener: (address, app) => {
-      const listener = makeListener(address, app)
+    addListener: (address, app, tls) => {
+      const listener = makeListener(address, app, tls)
       listeners.push(listener)
       return listener
     },
@@ -205,6 +214,8 @@ const make = Effect.gen(function* () {
     },
     rejections,
     acceptErrors,
+    handshake: (result) => void handshakes.set(result, (handshakes.get(result) ?? 0) + 1),
+    handshakes,
     dialFailures: failures,
     flows,
     routed: () => allRoutes.map((route, index) => ({ ...route, count: routed[index] ?? 0 })),

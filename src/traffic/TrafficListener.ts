@@ -2,9 +2,10 @@ import type { Endpoint } from "./Transport.ts"
 
 /**
  * What is done for the clients of a listener before they are routed. `tcp`: nothing; `tls-passthrough`: the server name in
- * their ClientHello decides on the app, and their bytes stay untouched.
+ * their ClientHello decides on the app, and their bytes stay untouched; `tls-terminate`: it decides on the app and the
+ * certificate that they are taken in with, and what they say goes on in clear, or in a TLS of the proxy's own.
  */
-export type ListenerKind = "tcp" | "tls-passthrough"
+export type ListenerKind = "tcp" | "tls-passthrough" | "tls-terminate"
 
 /**
  * Whether peers are believed that tell in a PROXY header for whom they connect. `optional`: a trusted peer that sends none is

@@ -169,7 +169,7 @@ export interface Secured {
 
 /** Why a client could not be taken in by TLS. Each ends the connection; the end's code says more. */
 export class SecureError extends Data.TaggedError("SecureError")<{
-  readonly reason: "Deadline" | "Handshake" | "ClientCert" | "Overloaded" | "Gone" | "Unsupported"
+  readonly reason: "Deadline" | "Handshake" | "ClientCert" | "Gone" | "Unsupported"
   readonly code: string
 }> {
   override get message(): string {

@@ -60,6 +60,7 @@ const routed = counter(
   "Dials that a backend answered, by its tier (0: client's country, 1: client's region, 2: this POP's region, 3: any other) and the client's affinity."
 )
 const dialFailures = counter("edgeproxy_dial_failures_total", "Dials that failed, tried elsewhere or not.")
+const handshakes = counter("edgeproxy_tls_handshakes_total", "TLS handshakes with clients, by what came of them.")
 const connectTime = histogram(
   "edgeproxy_connect_seconds",
   "Time from accepting a client to its bytes flowing to a backend.",
@@ -75,7 +76,7 @@ const diagnosticsDropped = counter(
 
 /** Those that a sound program can have: they are told from the start, so that the first one shows as an increase. */
 const usual: ReadonlyArray<readonly [Termination["by"], Termination["phase"], ReadonlyArray<Cause>]> = [
-  ["client", "pre-route", ["rst"]],
+  ["client", "pre-route", ["tls", "client-cert", "rst"]],
   ["proxy", "pre-route", ["preroute-timeout", "bad-proxy-header", "bad-hello", "unknown-name", "internal"]],
   ["proxy", "route", ["no-backend", "no-capacity"]],
   ["client", "dial", ["rst"]],
@@ -126,6 +127,7 @@ export const trafficMetrics = Effect.gen(function* () {
         }
         for (const [reason, count] of counters.rejections) sink.sample(rejected, { reason }, count)
         for (const [code, count] of counters.acceptErrors) sink.sample(acceptErrors, { code }, count)
+        for (const [result, count] of counters.handshakes) sink.sample(handshakes, { result }, count)
         for (const [reason, count] of counters.dialFailures) sink.sample(dialFailures, { reason }, count)
         sink.sample(clientsActive, noLabels, clients.clients())
         sink.sample(forgotten, noLabels, clients.forgotten())

@@ -16,6 +16,7 @@ import { RoutingTable, type TableSnapshot } from "../../src/routing/RoutingTable
 import { connectionsOf } from "../../src/routing/Upstream.ts"
 import { Upstreams } from "../../src/routing/Upstreams.ts"
 import { Admission } from "../../src/traffic/Admission.ts"
+import { Certificates } from "../../src/tls/Certificates.ts"
 import { ClientAdmission, type ClientRules } from "../../src/traffic/ClientAdmission.ts"
 import * as CloseOnDown from "../../src/traffic/CloseOnDown.ts"
 import type { ConnectionOptions } from "../../src/traffic/Connection.ts"
@@ -132,6 +133,7 @@ export const make = Effect.fnUntraced(function* (options: TrafficRigOptions = {}
         AccessLog.layerMemory(entries),
         Admission.layer(options.maxConnections ?? 1_000),
         ClientAdmission.layer({ ...openRules, ...options.clients }),
+        Certificates.layerOff,
         Connections.layer,
         RecentConnections.layer,
         GeoResolver.layerFixed(new Map([[brazilian, geoOf("BR")]])),

@@ -5,7 +5,6 @@ import { domain, path, protocols, sniRoutes } from "../texts.ts"
 import { inGroup } from "../Variable.ts"
 
 const define = inGroup("TLS")
-const later = inGroup("TLS", { activeFrom: "TLS" })
 
 export const tls = {
   tlsEnabled: define(boolean, {
@@ -18,33 +17,33 @@ export const tls = {
     default: "0.0.0.0:8443",
     doc: "TLS listeners, comma separated; `addr=app` as for EDGEPROXY_LISTEN_ADDR"
   }),
-  tlsCert: later(optional(path), {
+  tlsCert: define(optional(path), {
     name: "EDGEPROXY_TLS_CERT",
     doc: "Certificate chain (PEM file); without it and the key a self-signed one is made, with a warning"
   }),
-  tlsKey: later(optional(path), {
+  tlsKey: define(optional(path), {
     name: "EDGEPROXY_TLS_KEY",
     doc: "Private key of the certificate (PEM file)"
   }),
-  tlsCertDir: later(optional(path), {
+  tlsCertDir: define(optional(path), {
     name: "EDGEPROXY_TLS_CERT_DIR",
     doc: "Directory of `name.crt` and `name.key` pairs, chosen by server name (SNI)"
   }),
-  tlsReloadMs: later(seconds({ minimum: 0.1 }), {
+  tlsReloadMs: define(seconds({ minimum: 0.1 }), {
     name: "EDGEPROXY_TLS_RELOAD_SECS",
     default: "30",
     doc: "How often certificate files are looked at"
   }),
-  tlsMinVersion: later(literals(["1.2", "1.3"]), {
+  tlsMinVersion: define(literals(["1.2", "1.3"]), {
     name: "EDGEPROXY_TLS_MIN_VERSION",
     default: "1.2",
     doc: "Oldest TLS version taken: `1.2` or `1.3`"
   }),
-  tlsAlpn: later(protocols, {
+  tlsAlpn: define(protocols, {
     name: "EDGEPROXY_TLS_ALPN",
     doc: "Application protocols offered (ALPN), comma separated, best first, e.g. `h2,http/1.1`"
   }),
-  tlsClientCa: later(optional(path), {
+  tlsClientCa: define(optional(path), {
     name: "EDGEPROXY_TLS_CLIENT_CA",
     doc: "Authority (PEM file) whose certificates clients must show"
   }),
@@ -62,29 +61,29 @@ export const tls = {
     default: "default",
     doc: "Server names without a route or certificate: take the `default` one, or `refuse`"
   }),
-  tlsMaxHandshakes: later(integer({ minimum: 1, maximum: 100_000 }), {
+  tlsMaxHandshakes: define(integer({ minimum: 1, maximum: 100_000 }), {
     name: "EDGEPROXY_TLS_MAX_HANDSHAKES",
     default: "256",
     doc: "Most handshakes in flight"
   }),
-  backendTls: later(literals(["off", "on", "verify"]), {
+  backendTls: define(literals(["off", "on", "verify"]), {
     name: "EDGEPROXY_BACKEND_TLS",
     default: "off",
     doc: "TLS to backends: `off`, `on`, or `verify`, which checks their certificates"
   }),
-  backendTlsCa: later(optional(path), {
+  backendTlsCa: define(optional(path), {
     name: "EDGEPROXY_BACKEND_TLS_CA",
     doc: "Authority (PEM file) for the certificates of backends; none = the system's"
   }),
-  backendTlsCert: later(optional(path), {
+  backendTlsCert: define(optional(path), {
     name: "EDGEPROXY_BACKEND_TLS_CERT",
     doc: "Client certificate (PEM file) shown to backends"
   }),
-  backendTlsKey: later(optional(path), {
+  backendTlsKey: define(optional(path), {
     name: "EDGEPROXY_BACKEND_TLS_KEY",
     doc: "Private key of that certificate (PEM file)"
   }),
-  backendTlsServername: later(optional(domain), {
+  backendTlsServername: define(optional(domain), {
     name: "EDGEPROXY_BACKEND_TLS_SERVERNAME",
     doc: "Server name asked of backends, and checked with `verify`"
   })

@@ -1,0 +1,62 @@
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import { readdir } from "node:fs/promises"
+import { join } from "node:path"
+import type { Certificate } from "../../src/tls/Certificate.ts"
+import { CertificateError } from "./CertificateError.ts"
+import { parseChain, parsePair, readText } from "./readCertificate.ts"
+
+/** Where certificates are. */
+export interface CertificateFiles {
+  readonly pair: { readonly cert: string; readonly key: string } | undefined
+  readonly dir: string | undefined
+  readonly clientCa: string | undefined
+}
+
+/** What was found: each certificate, or why it can't be used. */
+export interface Found {
+  readonly certificates: ReadonlyArray<Certificate>
+  readonly bad: ReadonlyArray<CertificateError>
+  readonly clientCa: string | undefined
+}
+
+const pairFiles = Effect.fnUntraced(function* ({ dir, pair }: CertificateFiles) {
+  const single = pair === undefined ? [] : [pair]
+  if (dir === undefined) return single
+  const names = yield* Effect.tryPromise({
+    try: () => readdir(dir),
+    catch: (error) =>
+      new CertificateError({ source: dir, reason: error instanceof Error ? error.message : String(error) })
+  })
+  const inDir = names
+    .filter((name) => name.endsWith(".crt"))
+    .sort()
+    .map((name) => ({ cert: join(dir, name), key: join(dir, `${name.slice(0, -".crt".length)}.key`) }))
+  return [...single, ...inDir]
+})
+
+const readPair = Effect.fnUntraced(function* ({ cert, key }: { readonly cert: string; readonly key: string }) {
+  const readKey = Effect.mapError(
+    readText(key),
+    ({ reason, source }) => new CertificateError({ source: cert, reason: `its key ${source}: ${reason}` })
+  )
+  const [chain, privateKey] = yield* Effect.all([readText(cert), readKey], { concurrency: 2 })
+  return yield* parsePair(cert, chain, privateKey, yield* Clock.currentTimeMillis)
+})
+
+/**
+ * Reads all of them. A certificate that can't be used is no failure of the others; a directory or an authority that can't be
+ * read is one of the whole.
+ */
+export const readCertificates = Effect.fnUntraced(function* (files: CertificateFiles) {
+  const results = yield* Effect.forEach(yield* pairFiles(files), (each) => Effect.result(readPair(each)))
+  const { clientCa: path } = files
+  const clientCa = path === undefined ? undefined : yield* readText(path)
+  if (path !== undefined && clientCa !== undefined) yield* parseChain(path, clientCa)
+  const found: Found = {
+    certificates: results.flatMap((result) => (result._tag === "Success" ? [result.success] : [])),
+    bad: results.flatMap((result) => (result._tag === "Failure" ? [result.failure] : [])),
+    clientCa
+  }
+  return found
+})

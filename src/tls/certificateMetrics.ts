@@ -1,0 +1,20 @@
+import * as Effect from "effect/Effect"
+import { type Collector, gauge, noLabels } from "../observe/Metric.ts"
+import type { Certificate } from "./Certificate.ts"
+
+const notAfter = gauge(
+  "edgeproxy_tls_certificate_not_after_timestamp_seconds",
+  "When a certificate that is in force ends, in seconds since 1970."
+)
+const rejected = gauge(
+  "edgeproxy_tls_certificates_rejected",
+  "Certificates that can't be used and are left aside; what was in force before stays."
+)
+
+export const certificateMetrics = (certificates: () => ReadonlyArray<Certificate>, aside: () => number): Collector => ({
+  collect: (sink) =>
+    Effect.sync(() => {
+      for (const each of certificates()) sink.sample(notAfter, { certificate: each.source }, each.notAfter / 1_000)
+      sink.sample(rejected, noLabels, aside())
+    })
+})

@@ -106,13 +106,13 @@ const make = Effect.fnUntraced(
     yield* tellExpiry(first.certificates)
     let current = setOf(first.certificates, first.clientCa)
 
+    /** The pair that was named is the default, whatever else there is. */
+    const place = ({ source }: Certificate): string => (source === options.pair?.cert ? "" : source)
+
     /** Those that are in force, with each one replaced that has a good successor; gone is what is gone from the disk. */
     const merged = ({ bad, certificates }: Found): ReadonlyArray<Certificate> => {
       const kept = current.certificates.filter(({ source }) => bad.some((error) => error.source === source))
-      const all = [...certificates, ...kept]
-      const order = (certificate: Certificate): string =>
-        certificate.source === options.pair?.cert ? "" : certificate.source
-      return all.sort((one, other) => (order(one) < order(other) ? -1 : 1))
+      return [...certificates, ...kept].sort((one, other) => (place(one) < place(other) ? -1 : 1))
     }
 
     const look = Effect.gen(function* () {

@@ -40,8 +40,7 @@ const readPair = Effect.fnUntraced(function* ({ cert, key }: { readonly cert: st
     readText(key),
     ({ reason, source }) => new CertificateError({ source: cert, reason: `its key ${source}: ${reason}` })
   )
-  const [chain, privateKey] = yield* Effect.all([readText(cert), readKey], { concurrency: 2 })
-  return yield* parsePair(cert, chain, privateKey, yield* Clock.currentTimeMillis)
+  return yield* parsePair(cert, yield* readText(cert), yield* readKey, yield* Clock.currentTimeMillis)
 })
 
 /**

@@ -1,6 +1,7 @@
 // oxlint-disable unicorn/require-post-message-target-origin -- a thread's port has no origin
 import { Worker } from "node:worker_threads"
-import type { FromThread, ThreadStart, ToThread } from "./threadMessages.ts"
+import type { ThreadStart } from "./thread.ts"
+import type { FromThread, ToThread } from "./threadMessages.ts"
 
 /** A worker with the node engine in it, as the control side has it. */
 export interface EngineThread {

@@ -18,7 +18,14 @@ import type {
 import * as CountBoard from "./CountBoard.ts"
 import type { NodeConnection } from "./NodeConnection.ts"
 import * as NodeTransport from "./NodeTransport.ts"
-import type { Failure, FromThread, ThreadStart, ToThread } from "./threadMessages.ts"
+import type { Failure, FromThread, ToThread } from "./threadMessages.ts"
+
+/** What a thread is begun with. */
+export interface ThreadStart {
+  readonly firstId: ConnectionId
+  readonly sharesPorts: boolean
+  readonly board: SharedArrayBuffer
+}
 
 /** The node engine in a thread of its own: it does what the control side says, and tells what happens, in batches. */
 

@@ -81,10 +81,3 @@ export type FromThread =
   | { readonly op: "accept-error"; readonly listener: number; readonly code: string; readonly count: number }
   | { readonly op: "answer"; readonly request: number; readonly value: Uint8Array | Bridged | Secured }
   | { readonly op: "failed"; readonly request: number; readonly failure: Failure }
-
-/** What a thread is begun with. */
-export interface ThreadStart {
-  readonly firstId: ConnectionId
-  readonly sharesPorts: boolean
-  readonly board: SharedArrayBuffer
-}

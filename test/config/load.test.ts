@@ -337,9 +337,8 @@ describe("warnings", () => {
   })
 
   it("tell of a variable that has no effect yet, unless it says what is the case anyway", () => {
-    assert.deepStrictEqual(warningsOf({ EDGEPROXY_TLS_ENABLED: "yes", EDGEPROXY_TLS_RELOAD_SECS: "7" }), [
-      "EDGEPROXY_TLS_RELOAD_SECS is not active yet: it takes effect with TLS",
-      "EDGEPROXY_TLS_ENABLED is not active yet with EDGEPROXY_TLS_MODE=terminate"
+    assert.deepStrictEqual(warningsOf({ EDGEPROXY_TLS_ENABLED: "yes", EDGEPROXY_ANYCAST_ENABLED: "yes" }), [
+      "EDGEPROXY_ANYCAST_ENABLED is not active yet: it takes effect with anycast"
     ])
     assert.deepStrictEqual(
       warningsOf({

@@ -14,6 +14,8 @@ export interface Case {
   readonly lacks?: Ability
   /** Only for engines that carry bytes in threads of their own. */
   readonly threads?: boolean
+  /** Not through TLS: it counts what is on the wire, or has an end of its own that speaks none. */
+  readonly inClear?: boolean
   /** Not on this machine. */
   readonly skip?: boolean
 }

@@ -54,17 +54,15 @@ const groups: ReadonlyArray<readonly [group: string, cases: ReadonlyArray<Case>,
 /** Those that hold also for what is said in TLS: the others count bytes on the wire, or need none. */
 const throughTls: ReadonlySet<string> = new Set([
   "carries bytes",
-  "bears random scripts",
-  "bears stalls",
   "closes halves",
   "ends connections",
   "passes resets on",
   "dials",
-  "keeps deadlines",
   "aborts"
 ])
 
-const isFor = ({ lacks, needs, threads }: Case, { abilities, killThread }: Engine): boolean =>
+const isFor = ({ inClear, lacks, needs, threads }: Case, { abilities, killThread, tls }: Engine): boolean =>
+  (inClear !== true || tls === undefined) &&
   (needs === undefined || abilities.includes(needs)) &&
   (lacks === undefined || !abilities.includes(lacks)) &&
   (threads !== true || killThread !== undefined)

@@ -1,6 +1,5 @@
 import * as Layer from "effect/Layer"
 import type * as tls from "node:tls"
-import * as NodeTransport from "../../../layers/transport-node/NodeTransport.ts"
 import { authority, certificate, serverTls } from "../../support/certificates.ts"
 import { Wire } from "../../support/tcp.ts"
 import type { Engine, TestTls } from "../Engine.ts"
@@ -19,8 +18,5 @@ const speaking = (name: string, layer: Engine["layer"], speaks: TestTls): Engine
   tls: speaks
 })
 
-/** The engines that can, with TLS on either side and on both. */
-export const engines: ReadonlyArray<Engine> = [
-  speaking("node, TLS to both", NodeTransport.layer, { client, backend }),
-  speaking("node in threads, TLS to both", threads.layer, { client, backend })
-]
+/** The engine that does it, with TLS on both sides. */
+export const engine: Engine = speaking("node in threads, TLS to both", threads.layer, { client, backend })

@@ -40,7 +40,7 @@ import * as SnapshotFile from "./snapshot/SnapshotFile.ts"
 import { addressPolicies, isShared } from "./addresses.ts"
 import { checksAtOnce, healthChecks } from "./checks.ts"
 import { applyChanges, choiceOptions, circuitOptions, clientRules, liveConfig } from "./live.ts"
-import { certificates } from "./certificates.ts"
+import { backendTls, certificates } from "./certificates.ts"
 import { chooseDatabase } from "./sources.ts"
 import { chooseTransport } from "./transport.ts"
 import { warmPool } from "./warm.ts"
@@ -95,6 +95,7 @@ const Edge = Layer.unwrap(
     const ownFds =
       transport.ownFds + (config.apiEnabled ? connectionsOf(fdLimit) : 0) + (config.dnsEnabled ? DNS_FDS : 0)
     const atOnce = checksAtOnce(config, fdLimit)
+    const toBackends = yield* backendTls(config)
     const freeFds = fdLimit - ownFds - atOnce
     const limit = yield* connectionLimit(config.maxConnections, freeFds)
 
@@ -146,7 +147,7 @@ const Edge = Layer.unwrap(
     const watching = Layer.mergeAll(
       BackendEvents.layer({ apps: servedApps(config) }),
       hosts,
-      healthChecks(config, atOnce),
+      healthChecks(config, atOnce, toBackends),
       warmPool(config, fdLimit, freeFds),
       Panic.layer,
       SlowStart.layer({
@@ -185,6 +186,7 @@ const Edge = Layer.unwrap(
         connectMs: config.connectTimeoutMs,
         attempts: config.connectAttempts,
         keepaliveMs: config.tcpKeepaliveMs,
+        ...(toBackends === undefined ? {} : { backendTls: toBackends }),
         limits: {
           idleMs: config.idleTimeoutMs,
           finMs: config.finTimeoutMs,

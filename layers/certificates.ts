@@ -1,7 +1,10 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { ConfigValues } from "../src/config/variables.ts"
+import type { BackendTls } from "../src/tls/BackendTls.ts"
 import { Certificates } from "../src/tls/Certificates.ts"
+import type { CertificateError } from "./tls/CertificateError.ts"
+import type { BackendTlsFiles } from "./tls/readBackendTls.ts"
 
 /** Certificates of the TLS listeners, if any ends TLS; what reads them is loaded only then. */
 export const certificates = (config: ConfigValues) =>
@@ -13,6 +16,25 @@ export const certificates = (config: ConfigValues) =>
         )
       )
     : Certificates.layerOff
+
+/** TLS to backends, if they speak it. Its files are read at the start. */
+export const backendTls = (config: ConfigValues): Effect.Effect<BackendTls | undefined, CertificateError> =>
+  config.backendTls === "off"
+    ? Effect.succeed(undefined)
+    : Effect.flatMap(
+        Effect.promise(() => import("./tls/readBackendTls.ts")),
+        ({ readBackendTls }) => readBackendTls(backendTlsFiles(config))
+      )
+
+export const backendTlsFiles = (config: ConfigValues): BackendTlsFiles => {
+  const { backendTlsCert: cert, backendTlsKey: key } = config
+  return {
+    verify: config.backendTls === "verify",
+    ca: config.backendTlsCa,
+    pair: cert === undefined || key === undefined ? undefined : { cert, key },
+    serverName: config.backendTlsServername
+  }
+}
 
 export const certificateOptions = (config: ConfigValues) => {
   const { tlsCert: cert, tlsKey: key } = config

@@ -5,7 +5,7 @@ import { HealthChecks, type HealthChecksOptions } from "../src/backends/HealthCh
 import { HealthProbe } from "../src/backends/HealthProbe.ts"
 import type { ConfigValues } from "../src/config/variables.ts"
 import type { RoutingTable } from "../src/routing/RoutingTable.ts"
-import type { ProxyOut } from "../src/traffic/ProxyHeaderOut.ts"
+import type { BackendTls } from "../src/tls/BackendTls.ts"
 import type { Upstreams } from "../src/routing/Upstreams.ts"
 
 /** Of the descriptors of the process, one in so many may be a check's. */
@@ -37,17 +37,18 @@ export const checksOf = (config: ConfigValues): HealthChecksOptions | undefined 
 }
 
 /** Loaded with the first check. */
-const lazyProbe = (proxyOut: ProxyOut) =>
+const lazyProbe = ({ proxyProtocolOut: proxyOut }: ConfigValues, tls: BackendTls | undefined) =>
   Layer.effect(
     HealthProbe,
     Effect.map(Effect.cached(Effect.promise(() => import("./probe/NodeProbe.ts"))), (loaded) => ({
       probe: (target, what, timeoutMs) =>
-        Effect.flatMap(loaded, ({ probe }) => probe(target, what, timeoutMs, proxyOut))
+        Effect.flatMap(loaded, ({ probe }) => probe(target, what, timeoutMs, { proxyOut, tls }))
     }))
   )
 
 export const healthChecks = (
   config: ConfigValues,
-  atOnce: number
+  atOnce: number,
+  tls: BackendTls | undefined
 ): Layer.Layer<HealthChecks, never, RoutingTable | Supervisor | Upstreams> =>
-  HealthChecks.layer(checksOf(config), atOnce).pipe(Layer.provide(lazyProbe(config.proxyProtocolOut)))
+  HealthChecks.layer(checksOf(config), atOnce).pipe(Layer.provide(lazyProbe(config, tls)))

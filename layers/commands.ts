@@ -32,6 +32,7 @@ import { demo } from "./demo/Demo.ts"
 import { Host } from "./host/Host.ts"
 import * as MaxMindGeo from "./maxmind/MaxMindGeo.ts"
 import { EXIT_CONFIG, serve } from "./serve.ts"
+import { checkCertificates } from "./checkCertificates.ts"
 import { chooseDatabase, probeDatabase } from "./sources.ts"
 import * as Curve25519 from "./wireguard/Curve25519.ts"
 import * as NodeMeshFiles from "./wireguard/NodeMeshFiles.ts"
@@ -112,7 +113,7 @@ export const runCommand = (): void => {
     // Serving owns the process: its signals, its exit.
     serve: Effect.andThen(Effect.sync(serve), Effect.never),
     config,
-    check: check({ load: loadEnvironment, geo, probe: probeDatabase, anycast }),
+    check: check({ load: loadEnvironment, geo, probe: probeDatabase, certificates: checkCertificates, anycast }),
     demo
   })
   cli.pipe(

@@ -4,7 +4,7 @@ import * as Logger from "effect/Logger"
 import * as References from "effect/References"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
-import { accessSync, constants, existsSync, statSync } from "node:fs"
+import { existsSync } from "node:fs"
 import { CheckFailed } from "../../src/cli/CommandError.ts"
 import { ConfiguredStore } from "../../src/cli/ConfiguredStore.ts"
 import { EdgeApi } from "../../src/cli/EdgeApi.ts"
@@ -28,6 +28,8 @@ export interface CheckParts {
   readonly probe: (config: ConfigValues) => Effect.Effect<ReadonlyArray<Sighting>, Error>
   /** How the anycast route stands, in words. */
   readonly anycast: (config: ConfigValues) => Effect.Effect<string, Error>
+  /** Reads every certificate, key and authority as the proxy does. */
+  readonly certificates: (config: ConfigValues) => Effect.Effect<ReadonlyArray<Finding>, Error>
 }
 
 const ok = (about: string, detail: string): Finding => ({ level: "ok", about, detail })
@@ -85,40 +87,6 @@ const table = Effect.fnUntraced(function* (config: ConfigValues, probe: CheckPar
   ]
 }, Effect.scoped)
 
-const certificates = (config: ConfigValues): ReadonlyArray<Finding> => {
-  const about = "certificates"
-  const { tlsCert, tlsKey } = config
-  const terminates = config.tlsEnabled && config.tlsMode === "terminate"
-  const front = { EDGEPROXY_TLS_CERT: tlsCert, EDGEPROXY_TLS_KEY: tlsKey, EDGEPROXY_TLS_CLIENT_CA: config.tlsClientCa }
-  const back = {
-    EDGEPROXY_BACKEND_TLS_CA: config.backendTlsCa,
-    EDGEPROXY_BACKEND_TLS_CERT: config.backendTlsCert,
-    EDGEPROXY_BACKEND_TLS_KEY: config.backendTlsKey
-  }
-  const files = { ...(terminates ? front : {}), ...(config.backendTls === "off" ? {} : back) }
-  const found = Object.entries(files).flatMap(([name, path]) =>
-    path === undefined ? [] : [fileFinding(about, name, path, "file")]
-  )
-  if (terminates && config.tlsCertDir !== undefined) {
-    found.push(fileFinding(about, "EDGEPROXY_TLS_CERT_DIR", config.tlsCertDir, "directory"))
-  }
-  const selfSigned = terminates && tlsCert === undefined && config.tlsCertDir === undefined
-  return selfSigned ? [...found, warn(about, "none is given: clients will see a self-signed one")] : found
-}
-
-const fileFinding = (about: string, name: string, path: string, kind: "file" | "directory"): Finding => {
-  const looked = Result.try({
-    try: () => {
-      accessSync(path, constants.R_OK)
-      return statSync(path)
-    },
-    catch: (failure) => (failure instanceof Error ? failure.message : String(failure))
-  })
-  if (Result.isFailure(looked)) return error(about, `${name}: ${looked.failure}`)
-  const right = kind === "file" ? looked.success.isFile() : looked.success.isDirectory()
-  return right ? ok(about, `${name}: ${path}`) : error(about, `${name}: ${path} is no ${kind}`)
-}
-
 const listeners = Effect.fnUntraced(function* (config: ConfigValues) {
   const about = "listeners"
   const running = yield* EdgeApi.use(({ connect }) => connect({ url: undefined, tokenFile: undefined })).pipe(
@@ -169,7 +137,7 @@ export const check = (parts: CheckParts) =>
       }
       const geo = Effect.map(Effect.scoped(parts.geo(config)), (name) => [ok("geo database", name)])
       yield* tell(yield* part("geo database", geo))
-      yield* tell(certificates(config))
+      yield* tell(yield* part("certificates", parts.certificates(config)))
       yield* tell(yield* part("listeners", listeners(config)))
     }
 

@@ -35,7 +35,7 @@ const pairFiles = Effect.fnUntraced(function* ({ dir, pair }: CertificateFiles) 
   return [...single, ...inDir]
 })
 
-const readPair = Effect.fnUntraced(function* ({ cert, key }: { readonly cert: string; readonly key: string }) {
+export const readPair = Effect.fnUntraced(function* ({ cert, key }: { readonly cert: string; readonly key: string }) {
   const readKey = Effect.mapError(
     readText(key),
     ({ reason, source }) => new CertificateError({ source: cert, reason: `its key ${source}: ${reason}` })

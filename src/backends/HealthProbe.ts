@@ -17,10 +17,11 @@ export interface ProbeTarget {
 
 export class ProbeError extends Data.TaggedError("ProbeError")<{
   /**
-   * `closed`: ended before its status line. `malformed`: what came is no status line of HTTP/1. `local`: this host could not
+   * `closed`: ended before its status line. `malformed`: what came is no status line of HTTP/1. `tls`: no TLS could be
+   * agreed on, or the certificate is not what it has to be. `local`: this host could not
    * ask, for want of ports, descriptors or permission, which says nothing of the backend.
    */
-  readonly reason: "refused" | "timeout" | "unreachable" | "reset" | "closed" | "malformed" | "status" | "local"
+  readonly reason: "refused" | "timeout" | "unreachable" | "reset" | "closed" | "malformed" | "status" | "tls" | "local"
   readonly detail: string
 }> {
   override get message(): string {

@@ -336,20 +336,6 @@ describe("warnings", () => {
     ])
   })
 
-  it("tell of a variable that has no effect yet, unless it says what is the case anyway", () => {
-    assert.deepStrictEqual(warningsOf({ EDGEPROXY_TLS_ENABLED: "yes", EDGEPROXY_ANYCAST_ENABLED: "yes" }), [
-      "EDGEPROXY_ANYCAST_ENABLED is not active yet: it takes effect with anycast"
-    ])
-    assert.deepStrictEqual(
-      warningsOf({
-        EDGEPROXY_TLS_ENABLED: "NO",
-        EDGEPROXY_CIRCUIT_TIMEOUT_SECS: "30.0",
-        EDGEPROXY_ANYCAST_PROTOCOL: " edgeproxy"
-      }),
-      []
-    )
-  })
-
   it("are silent about other programs' variables", () => {
     assert.deepStrictEqual(warningsOf({ PATH: "/bin", OTEL_LOGS_EXPORTER: "none", MY_EDGEPROXY_X: "1" }), [])
   })

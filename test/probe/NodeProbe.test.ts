@@ -20,7 +20,7 @@ const outcome = (
 ): Effect.Effect<"passed" | ProbeError["reason"]> =>
   HealthProbe.use(({ probe }) => probe(to, what, timeoutMs)).pipe(
     Effect.match({ onSuccess: () => "passed" as const, onFailure: ({ reason }) => reason }),
-    Effect.provide(NodeProbe.layer(proxyOut))
+    Effect.provide(NodeProbe.layer({ proxyOut, tls: undefined }))
   )
 
 /** A server that answers the whole request so. */

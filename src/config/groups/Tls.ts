@@ -5,7 +5,6 @@ import { domain, path, protocols, sniRoutes } from "../texts.ts"
 import { inGroup } from "../Variable.ts"
 
 const define = inGroup("TLS")
-const later = inGroup("TLS", { activeFrom: "TLS to backends" })
 
 export const tls = {
   tlsEnabled: define(boolean, {
@@ -67,24 +66,24 @@ export const tls = {
     default: "256",
     doc: "Most handshakes in flight"
   }),
-  backendTls: later(literals(["off", "on", "verify"]), {
+  backendTls: define(literals(["off", "on", "verify"]), {
     name: "EDGEPROXY_BACKEND_TLS",
     default: "off",
     doc: "TLS to backends: `off`, `on`, or `verify`, which checks their certificates"
   }),
-  backendTlsCa: later(optional(path), {
+  backendTlsCa: define(optional(path), {
     name: "EDGEPROXY_BACKEND_TLS_CA",
     doc: "Authority (PEM file) for the certificates of backends; none = the system's"
   }),
-  backendTlsCert: later(optional(path), {
+  backendTlsCert: define(optional(path), {
     name: "EDGEPROXY_BACKEND_TLS_CERT",
     doc: "Client certificate (PEM file) shown to backends"
   }),
-  backendTlsKey: later(optional(path), {
+  backendTlsKey: define(optional(path), {
     name: "EDGEPROXY_BACKEND_TLS_KEY",
     doc: "Private key of that certificate (PEM file)"
   }),
-  backendTlsServername: later(optional(domain), {
+  backendTlsServername: define(optional(domain), {
     name: "EDGEPROXY_BACKEND_TLS_SERVERNAME",
     doc: "Server name asked of backends, and checked with `verify`"
   })

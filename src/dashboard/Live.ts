@@ -192,6 +192,8 @@ export const make = Effect.fnUntraced(function* (options: LiveOptions) {
     const cursor = viewers > 0 && tick > 0 ? nothing : { ...nothing, tick }
     viewers++
     watched.openUnsafe()
+    // Another one may have gone a moment ago, and the next reading not be due yet.
+    changed.openUnsafe()
     return cursor
   })
   const leave = (cursor: Cursor | undefined) =>

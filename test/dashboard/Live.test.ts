@@ -123,6 +123,16 @@ describe("the live stream", () => {
     })
   )
 
+  it.effect("does not keep waiting who comes just after another one has gone", () =>
+    Effect.gen(function* () {
+      const { watch } = yield* withBackends(1)
+      yield* Effect.scoped(Effect.andThen(watch, settled))
+      const { messages } = yield* watch
+      yield* pass(GAP_MS)
+      assert.lengthOf(messages, 1)
+    })
+  )
+
   it.effect("shows a time without viewers as a gap", () =>
     Effect.gen(function* () {
       const { watch } = yield* withBackends(1)

@@ -1,7 +1,8 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { createHash } from "node:crypto"
-import { open, readFile, rename, rm } from "node:fs/promises"
+import { open, readdir, readFile, rename, rm } from "node:fs/promises"
+import { basename, dirname } from "node:path"
 import { forEachSliced } from "../../src/actor/Sliced.ts"
 import type { BackendRow } from "../../src/domain/Backend.ts"
 import { SnapshotError, type StoredTable, TableSnapshotStore } from "../../src/routing/TableSnapshotStore.ts"
@@ -12,7 +13,7 @@ import { SnapshotError, type StoredTable, TableSnapshotStore } from "../../src/r
  */
 export const layer = (path: string): Layer.Layer<TableSnapshotStore> =>
   Layer.succeed(TableSnapshotStore, {
-    load: load(path),
+    load: Effect.andThen(removeLeftovers(path), load(path)),
     save: (table) => save(path, table)
   })
 
@@ -32,6 +33,32 @@ const attempt = <A>(path: string, work: () => Promise<A>): Effect.Effect<A, Snap
     catch: (error) => failure(path, error instanceof Error ? error.message : String(error))
   })
 
+/** Its own name, should two processes be told to keep one file. */
+const besideOf = (path: string, pid: number): string => `${path}.${pid}.new`
+
+const isAlive = (pid: number): boolean => {
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== "ESRCH"
+  }
+}
+
+/** Of a process that was killed while it wrote, what it had written would lie there for ever. */
+const removeLeftovers = (path: string): Effect.Effect<void> =>
+  Effect.promise(async () => {
+    try {
+      const names = await readdir(dirname(path))
+      const pids = names.flatMap((name) => {
+        const pid = Number(/\.(\d+)\.new$/.exec(name)?.[1])
+        return name === basename(besideOf(path, pid)) && pid !== process.pid && !isAlive(pid) ? [pid] : []
+      })
+      for (const pid of pids) await rm(besideOf(path, pid), { force: true })
+    } catch {
+      // Whoever can't look or remove there has worse to tell when he saves.
+    }
+  })
+
 const save = Effect.fnUntraced(function* (path: string, table: StoredTable) {
   const header: Header = { format: FORMAT, savedAt: table.savedAt, rows: table.rows.length }
   const hash = createHash("sha256")
@@ -44,8 +71,7 @@ const save = Effect.fnUntraced(function* (path: string, table: StoredTable) {
   yield* forEachSliced(table.rows, (row) => add(`${JSON.stringify(row)}\n`))
   parts.push(`${JSON.stringify({ sha256: hash.digest("hex") })}\n`)
 
-  // Its own name, should two processes be told to keep one file.
-  const beside = `${path}.${process.pid}.new`
+  const beside = besideOf(path, process.pid)
   yield* attempt(path, async () => {
     const file = await open(beside, "w", 0o600)
     try {

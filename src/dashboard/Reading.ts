@@ -1,5 +1,6 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as SubscriptionRef from "effect/SubscriptionRef"
 import { monotonicMs } from "../actor/Monotonic.ts"
 import { forEachTimed } from "../actor/Sliced.ts"
 import { Supervisor } from "../actor/Supervisor.ts"
@@ -81,18 +82,31 @@ export const make = Effect.fnUntraced(function* ({ pop, region, version, vitals 
 
   const put = <Name extends keyof Parts>(name: Name, value: Parts[Name]): void => parts.put(name, JSON.stringify(value))
 
-  const carriedBy = (id: string): BackendWindow.Carried => {
-    const upstream = upstreams.get(id)
-    if (upstream === undefined) return none
-    const { bytesReceived, bytesSent } = upstreams.counters.totals(upstream.row)
-    return { sent: bytesSent, received: bytesReceived }
+  /** Where the connections of a row go: to itself, or to each address of the host that it names. */
+  const idsOf = ({ addresses, id }: BackendView): ReadonlyArray<string> => {
+    if (addresses === undefined) return [id]
+    const backend = SubscriptionRef.getUnsafe(table.snapshot).backends.get(id)
+    return backend === undefined ? [] : table.membersOf(backend).map(({ id }) => id)
+  }
+
+  const carriedBy = (view: BackendView): BackendWindow.Carried => {
+    let sent = 0
+    let received = 0
+    for (const id of idsOf(view)) {
+      const upstream = upstreams.get(id)
+      if (upstream === undefined) continue
+      const totals = upstreams.counters.totals(upstream.row)
+      sent += totals.bytesSent
+      received += totals.bytesReceived
+    }
+    return { sent, received }
   }
 
   const readBackends = Effect.fnUntraced(function* (seconds: number | undefined) {
     const states: Partial<Record<BackendView["state"], number>> = {}
     const spentMs = yield* forEachTimed(registry.list(), (view) => {
       states[view.state] = (states[view.state] ?? 0) + 1
-      backends.see(view, seconds === undefined ? none : carriedBy(view.id))
+      backends.see(view, seconds === undefined ? none : carriedBy(view))
     })
     backends.finish(seconds)
     put("states", states)

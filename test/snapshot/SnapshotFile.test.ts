@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import { appendFileSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs"
+import { spawnSync } from "node:child_process"
+import { appendFileSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
 import { mkdir } from "node:fs/promises"
 import { join } from "node:path"
 import * as SnapshotFile from "../../layers/snapshot/SnapshotFile.ts"
@@ -70,6 +71,18 @@ describe("SnapshotFile (T3)", () => {
       const error = yield* Effect.flip(use(path, (store) => store.save({ savedAt: 2, rows: rows(5) })))
       assert.include(error.message, path)
       assert.deepStrictEqual(yield* use(path, (store) => store.load), { savedAt: 1, rows: rows(2) })
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("removes what a process that was killed has half written, and nothing else", () =>
+    Effect.gen(function* () {
+      const directory = yield* tempDirectory
+      const path = join(directory, "table.snapshot")
+      const { pid: gone } = spawnSync(process.execPath, ["-e", ""])
+      const others = [`other.${gone}.new`, `table.snapshot.${process.ppid}.new`, "table.snapshot.x.new"]
+      for (const name of [...others, `table.snapshot.${gone}.new`]) writeFileSync(join(directory, name), "half")
+      assert.isUndefined(yield* use(path, (store) => store.load))
+      assert.sameMembers(readdirSync(directory), others)
     }).pipe(Effect.scoped)
   )
 })

@@ -10,7 +10,7 @@ import type { Attributes, Span } from "../../src/observe/Span.ts"
 import { type Signal, Telemetry } from "../../src/observe/Telemetry.ts"
 import * as Tracing from "../../src/observe/Tracing.ts"
 import { maskUserInfo } from "../../src/config/Codec.ts"
-import { encodeLogs, encodeMetrics, encodeSpans, type LogRecord, type Origin, resourceOf } from "./encode.ts"
+import { encodeLogs, encodeMetrics, encodeSpans, type LogRecord, type Origin } from "./encode.ts"
 import * as Exporter from "./Exporter.ts"
 import * as MetricsBatch from "./MetricsBatch.ts"
 import * as otlpLogger from "./otlpLogger.ts"
@@ -40,7 +40,7 @@ const make = Effect.fnUntraced(function* (options: TelemetryOptions) {
     Effect.sync(() => connect(options.endpoint, headers)),
     (collector) => Effect.sync(collector.close)
   )
-  const origin: Origin = { resource: resourceOf(options.resource), version: options.version }
+  const origin: Origin = { resource: options.resource, version: options.version }
   const endpoint = maskUserInfo(options.endpoint)
 
   const common = (signal: Signal) => ({
@@ -85,7 +85,7 @@ const make = Effect.fnUntraced(function* (options: TelemetryOptions) {
     const batch = MetricsBatch.make({
       startedAtMs,
       nowMs,
-      take: (pieces) => metrics.push(encodeMetrics(origin, pieces))
+      take: (piece) => metrics.push(encodeMetrics(origin, piece))
     })
     for (const { refresh } of collectors) if (refresh !== undefined) yield* refresh
     for (const { collect } of collectors) yield* collect(batch)

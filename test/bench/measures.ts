@@ -5,6 +5,7 @@ import { connections } from "./connections.ts"
 import { decision } from "./decision.ts"
 import { idle } from "./idle.ts"
 import type { Measure } from "./Measure.ts"
+import { observability } from "./observability.ts"
 import { passthrough } from "./passthrough.ts"
 import { proxyProtocol } from "./proxyProtocol.ts"
 import { reload } from "./reload.ts"
@@ -19,6 +20,7 @@ export const measures: ReadonlyArray<Measure> = [
   start,
   connections,
   clients,
+  observability,
   requests,
   bulk,
   bulkUser,

@@ -158,7 +158,7 @@ const attributesOf = (list: ReadonlyArray<KeyValue> = []): Readonly<Record<strin
 
 const hexOf = (id: Uint8Array = new Uint8Array()): string => Buffer.from(id).toString("hex")
 
-const spansOf = (body: Buffer): ReadonlyArray<ReceivedSpan> => {
+export const spansOf = (body: Buffer): ReadonlyArray<ReceivedSpan> => {
   const { resourceSpans } = decode(collector.trace.v1.ExportTraceServiceRequest, body)
   return (resourceSpans ?? []).flatMap(({ resource, scopeSpans }) =>
     (scopeSpans ?? []).flatMap(({ spans }) =>
@@ -178,7 +178,7 @@ const spansOf = (body: Buffer): ReadonlyArray<ReceivedSpan> => {
   )
 }
 
-const pointsOf = (body: Buffer): ReadonlyArray<ReceivedPoint> => {
+export const pointsOf = (body: Buffer): ReadonlyArray<ReceivedPoint> => {
   const { resourceMetrics } = decode(collector.metrics.v1.ExportMetricsServiceRequest, body)
   return (resourceMetrics ?? []).flatMap(({ scopeMetrics }) =>
     (scopeMetrics ?? []).flatMap(({ metrics }) =>
@@ -207,7 +207,7 @@ const pointsOf = (body: Buffer): ReadonlyArray<ReceivedPoint> => {
   )
 }
 
-const logsOf = (body: Buffer): ReadonlyArray<ReceivedLog> => {
+export const logsOf = (body: Buffer): ReadonlyArray<ReceivedLog> => {
   const { resourceLogs } = decode(collector.logs.v1.ExportLogsServiceRequest, body)
   return (resourceLogs ?? []).flatMap(({ scopeLogs }) =>
     (scopeLogs ?? []).flatMap(({ logRecords }) =>

@@ -1,10 +1,8 @@
-import type { Country, Region } from "../domain/Region.ts"
+import type { Region } from "../domain/Region.ts"
 import { type ClientGeo, type Tier, tierOf } from "../domain/Score.ts"
 import type { Pool } from "../routing/Pool.ts"
+import { type Family, familyOf, type List, type MemberIndexes } from "./MemberIndex.ts"
 import { belowLimit, connectionsOf, isOut, takesNewClients, type Upstream } from "../routing/Upstream.ts"
-
-/** Which addresses are wanted, by their bytes; 0 wants all. */
-export type Family = 0 | 4 | 16
 
 export interface Wish {
   readonly family: Family
@@ -15,6 +13,7 @@ export interface Wish {
 }
 
 export interface CandidatesOptions {
+  readonly indexes: Pick<MemberIndexes, "get">
   readonly popRegion: Region
   /** May change while it runs. */
   readonly spillAt: () => "hard" | "soft"
@@ -22,26 +21,8 @@ export interface CandidatesOptions {
   readonly random: () => number
 }
 
-/** Finds the backends to answer with, best first. */
-export type Candidates = (pool: Pool, wish: Wish) => ReadonlyArray<Upstream>
-
-interface List {
-  readonly members: Array<Upstream>
-  /** Of each member: its weight and those of all before it. */
-  readonly upTo: Array<number>
-}
-
-interface Index {
-  readonly all: List
-  readonly byRegion: Map<Region, List>
-  readonly byCountry: Map<Country, List>
-}
-
-/** The members of a pool, by family and as they stood when they were asked for. */
-interface View {
-  readonly changes: number
-  readonly indexes: Map<Family, Index>
-}
+/** Finds the backends to answer with, best first; undefined when they are many and not sorted yet. */
+export type Candidates = (pool: Pool, wish: Wish) => ReadonlyArray<Upstream> | undefined
 
 interface Found {
   readonly upstream: Upstream
@@ -52,45 +33,16 @@ interface Found {
 /** Lists up to this length are looked at from end to end; of longer ones members are drawn. */
 const SHORT = 64
 
-const DRAWS = 64
+const DRAWS = 32
 
 /** Members looked at one by one when the draws met too few that may be given. */
-const LOOKS = 256
+const LOOKS = 32
 
 /** So that a slow start from nothing is not left out. */
 const MIN_SHARE = 1e-3
 
 /** Behind all that are sound: only in a panic. */
 const OUT_RANK = 100
-
-const emptyList = (): List => ({ members: [], upTo: [] })
-
-const emptyIndex = (): Index => ({ all: emptyList(), byRegion: new Map(), byCountry: new Map() })
-
-const listAt = <K>(lists: Map<K, List>, key: K): List => {
-  let list = lists.get(key)
-  if (list === undefined) lists.set(key, (list = emptyList()))
-  return list
-}
-
-const addTo = ({ members, upTo }: List, upstream: Upstream): void => {
-  upTo.push((upTo[members.length - 1] ?? 0) + upstream.backend.weight)
-  members.push(upstream)
-}
-
-const familyOf = (address: string): Family => (address.includes(":") ? 16 : 4)
-
-const indexOf = ({ members }: Pool, family: Family): Index => {
-  const index = emptyIndex()
-  for (const upstream of members) {
-    const { backend } = upstream
-    if (!takesNewClients(upstream) || (family !== 0 && family !== familyOf(backend.address))) continue
-    addTo(index.all, upstream)
-    addTo(listAt(index.byRegion, backend.region), upstream)
-    if (backend.country !== undefined) addTo(listAt(index.byCountry, backend.country), upstream)
-  }
-  return index
-}
 
 /** The first whose weights reach so far. */
 const at = ({ members, upTo }: List, weight: number): Upstream | undefined => {
@@ -110,23 +62,10 @@ const at = ({ members, upTo }: List, weight: number): Upstream | undefined => {
  * carries says little of clients that go to the backends themselves, and the least loaded first would send all of them to
  * the same one for a TTL.
  *
- * An index of the members is made when a pool is asked for after it has changed. Whether a member may be given is looked at
- * when it is found, so that health and limits count at once; weights too of a few, and of the many as of the index.
+ * Whether a member may be given is looked at when it is found, so that health and limits count at once; of many, weights as
+ * they were when the index was made. Where nearly none of many may be, the router's own trees find one of those.
  */
-export const make = ({ popRegion, random, spillAt }: CandidatesOptions): Candidates => {
-  const views = new WeakMap<Pool, View>()
-
-  const currentIndex = (pool: Pool, family: Family): Index => {
-    let view = views.get(pool)
-    if (view === undefined || view.changes !== pool.changes) {
-      view = { changes: pool.changes, indexes: new Map() }
-      views.set(pool, view)
-    }
-    let index = view.indexes.get(family)
-    if (index === undefined) view.indexes.set(family, (index = indexOf(pool, family)))
-    return index
-  }
-
+export const make = ({ indexes, popRegion, random, spillAt }: CandidatesOptions): Candidates => {
   /** Of one that is sound and below its soft limit. */
   const bestRank = (tier: number): number => (spillAt() === "soft" ? tier : tier * 2)
 
@@ -144,7 +83,9 @@ export const make = ({ popRegion, random, spillAt }: CandidatesOptions): Candida
 
   return (pool, { count, family, geo, region }) => {
     const found: Array<Found> = []
-    const { all, byCountry, byRegion } = currentIndex(pool, family)
+    const index = indexes.get(pool, family)
+    if (index === undefined) return undefined
+    const { all, byCountry, byRegion } = index
 
     // Several backends of one host differ by port, which an address does not tell: the best of them stands for all.
     const isSame = (a: Upstream, b: Upstream): boolean =>
@@ -218,6 +159,14 @@ export const make = ({ popRegion, random, spillAt }: CandidatesOptions): Candida
       const last = found[count - 1]
       if (last !== undefined && last.rank % OUT_RANK < bestRank(tier)) break
       if (list !== undefined && list !== tiers[tier - 1]) take(list, tier)
+    }
+    if (found.length === 0 && widest.members.length > SHORT) {
+      const tree = region === undefined ? pool.all : pool.byRegion.get(region)
+      for (let draw = 0; draw < DRAWS && found.length < count; draw++) {
+        const upstream = tree?.choose(Math.floor(random() * 0x1_0000_0000))
+        if (upstream === undefined) break
+        if (family === 0 || family === familyOf(upstream.backend.address)) consider(upstream, () => draw)
+      }
     }
     return found.map(({ upstream }) => upstream)
   }

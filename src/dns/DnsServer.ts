@@ -21,11 +21,12 @@ import { type Endpoint, formatEndpoint, type ListenError } from "../traffic/Tran
 import * as Cookies from "./Cookies.ts"
 import { DnsCounters } from "./DnsCounters.ts"
 import { type DnsSockets, DnsTransport } from "./DnsTransport.ts"
+import * as MemberIndex from "./MemberIndex.ts"
 import * as Responder from "./Responder.ts"
 import { FLAG, HEADER_BYTES, RCODE } from "./wire.ts"
 import * as Zone from "./Zone.ts"
 
-export interface DnsServerOptions extends Omit<Zone.ZoneOptions, "random"> {
+export interface DnsServerOptions extends Omit<Zone.ZoneOptions, "indexes" | "random"> {
   readonly address: Endpoint
   /** In lower case, without a final dot. */
   readonly domain: string
@@ -70,10 +71,12 @@ export const make = Effect.fnUntraced(
 
     const seed = yield* Random.nextInt
     let drawn = 0
+    const indexes = MemberIndex.make()
+    yield* supervisor.supervise("dns-index", indexes.work)
     const isLoaded = (): boolean => SubscriptionRef.getUnsafe(snapshot).origin !== "none"
     const responder = Responder.make({
       zoneName: options.domain.split("."),
-      zone: Zone.make(upstreams, isLoaded, { ...options, random: () => unit(mix(seed + drawn++)) }),
+      zone: Zone.make(upstreams, isLoaded, { ...options, indexes, random: () => unit(mix(seed + drawn++)) }),
       ttlSecs: Math.round(options.ttlMs / 1_000),
       geo: geo.resolve,
       limit: RateLimit.make(

@@ -9,9 +9,11 @@ import type { Upstreams } from "../routing/Upstreams.ts"
 import { addressBytes, backendBytes } from "./address.ts"
 import type { Answer, ZoneRecord } from "./Answer.ts"
 import * as Candidates from "./Candidates.ts"
+import type { Family, MemberIndexes } from "./MemberIndex.ts"
 import { MAX_LABEL_BYTES, RCODE, TYPE } from "./wire.ts"
 
 export interface ZoneOptions {
+  readonly indexes: Pick<MemberIndexes, "get">
   readonly popRegion: Region
   /** May change while it runs. */
   readonly spillAt: () => "hard" | "soft"
@@ -58,7 +60,7 @@ const label = /^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?$/
 
 const isLabel = (text: string): boolean => text.length <= MAX_LABEL_BYTES && label.test(text)
 
-const familyOf = (type: number): Candidates.Family | undefined =>
+const familyOf = (type: number): Family | undefined =>
   type === TYPE.A ? 4 : type === TYPE.AAAA ? 16 : type === TYPE.SRV ? 0 : undefined
 
 const isRegion = (text: string): text is Region => regions.some((region) => region === text)
@@ -89,7 +91,7 @@ export const make = (
   )
 
   /** Nearest first; those that are equally near in another order each time. */
-  const pops = (geo: ClientGeo, family: Candidates.Family, region?: Region): ReadonlyArray<Uint8Array> =>
+  const pops = (geo: ClientGeo, family: Family, region?: Region): ReadonlyArray<Uint8Array> =>
     places
       .filter(
         (place) => (region === undefined || place.region === region) && (family === 0 || place.bytes.length === family)
@@ -138,6 +140,7 @@ export const make = (
     const family = familyOf(type)
     if (family === undefined || family === 0) return noData
     const found = candidates(pool, { family, geo: geo(), region, count: MAX_RECORDS })
+    if (found === undefined) return notLoaded
     if (found.length === 0) return noDataForAnyone
     const records = found.map(({ backend }) => addressRecord(backendBytes(backend)))
     return answerOf(records, { tailored: true })
@@ -148,6 +151,7 @@ export const make = (
     if (type !== TYPE.SRV) return noData
     const place = geo()
     const found = candidates(pool, { family: 0, geo: place, region: undefined, count: MAX_RECORDS })
+    if (found === undefined) return notLoaded
     const named = found.filter(({ backend }) => isLabel(labelOf(backend)))
     if (named.length === 0) return noDataForAnyone
     return answerOf(

@@ -2,18 +2,24 @@ import { assert, describe, it } from "@effect/vitest"
 import { mix, unit } from "../../src/domain/Hash.ts"
 import type { ClientGeo } from "../../src/domain/Score.ts"
 import * as Candidates from "../../src/dns/Candidates.ts"
+import * as MemberIndex from "../../src/dns/MemberIndex.ts"
 import * as Upstreams from "../../src/routing/Upstreams.ts"
 import { backend, geoOf } from "../support/fixtures.ts"
 
 const rigged = (spillAt: "hard" | "soft" = "hard") => {
   const upstreams = Upstreams.make({ spillAt })
   let drawn = 0
-  const candidates = Candidates.make({ popRegion: "sa", spillAt: () => spillAt, random: () => unit(mix(drawn++)) })
+  const candidates = Candidates.make({
+    indexes: MemberIndex.make(),
+    popRegion: "sa",
+    spillAt: () => spillAt,
+    random: () => unit(mix(drawn++))
+  })
   const find = (geo: ClientGeo, more: Partial<Candidates.Wish> = {}): ReadonlyArray<string> => {
     const pool = upstreams.poolNamed("web")
     if (pool === undefined) return []
     const wish = { family: 4, geo, region: undefined, count: 8, ...more } as const
-    return candidates(pool, wish).map((upstream) => upstream.backend.id)
+    return (candidates(pool, wish) ?? []).map((upstream) => upstream.backend.id)
   }
   const load = (id: string, live: number): void => {
     const upstream = upstreams.get(id)
@@ -187,13 +193,27 @@ describe("of very many", () => {
     assert.closeTo(heavy(), 2_000 * (100 / 1_099), 80)
   })
 
+  it("the last one that is up is found", () => {
+    const rig = rigged()
+    for (let i = 0; i < 3_000; i++) {
+      rig.upstreams.put(backend({ id: `b-${i}`, app: "web", region: "sa", address: `10.5.${i >> 8}.${i & 255}` }))
+    }
+    for (const upstream of rig.upstreams.all()) {
+      if (upstream.backend.id !== "b-1234") rig.upstreams.observe(upstream, { up: false })
+    }
+    for (let asked = 0; asked < 50; asked++) {
+      assert.deepStrictEqual(rig.find(geoOf()), ["b-1234"])
+      assert.deepStrictEqual(rig.find(geoOf(), { region: "sa" }), ["b-1234"])
+    }
+  })
+
   it("few that are up are found among many that are not", () => {
     const rig = rigged()
     for (let i = 0; i < 2_000; i++) {
       rig.upstreams.put(backend({ id: `b-${i}`, app: "web", region: "sa", address: `10.5.${i >> 8}.${i & 255}` }))
-      const upstream = rig.upstreams.get(`b-${i}`)
-      if (upstream !== undefined && i % 40 !== 0) rig.upstreams.observe(upstream, { up: false })
     }
+    for (const upstream of rig.upstreams.all())
+      if (upstream.seq % 40 !== 0) rig.upstreams.observe(upstream, { up: false })
     for (let asked = 0; asked < 100; asked++) assert.isNotEmpty(rig.find(geoOf()))
   })
 })

@@ -4,6 +4,7 @@ import { type ClientGeo, unknownGeo } from "../../src/domain/Score.ts"
 import { mix, unit } from "../../src/domain/Hash.ts"
 import * as Cookies from "../../src/dns/Cookies.ts"
 import * as DnsCounters from "../../src/dns/DnsCounters.ts"
+import * as MemberIndex from "../../src/dns/MemberIndex.ts"
 import * as Responder from "../../src/dns/Responder.ts"
 import * as Zone from "../../src/dns/Zone.ts"
 import * as Upstreams from "../../src/routing/Upstreams.ts"
@@ -46,6 +47,7 @@ export const dnsRig = (options: DnsRigOptions = {}) => {
     zoneName: zone.split("."),
     zone: Zone.make(upstreams, () => state.loaded, {
       popRegion: "sa",
+      indexes: MemberIndex.make(),
       spillAt: () => options.spillAt ?? "hard",
       pops: places.map(([region, addresses]) => [region, addresses.map((text) => NetAddress.ipFromStringUnsafe(text))]),
       random: () => unit(mix(drawn++))

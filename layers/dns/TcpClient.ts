@@ -21,6 +21,7 @@ const MAX_UNREAD = 65_536
 /** One TCP connection: each message comes behind its length in two bytes (RFC 1035, 4.2.2), and goes so. */
 export class TcpClient {
   heardAt = performance.now()
+  readonly from: string
   private readonly options: TcpClientOptions
   private held: Buffer = Buffer.alloc(0)
   private waiting = false
@@ -29,6 +30,7 @@ export class TcpClient {
 
   constructor(options: TcpClientOptions) {
     this.options = options
+    this.from = options.from
     const { socket } = options
     socket.on("data", (chunk: Buffer) => {
       this.held = this.held.length === 0 ? chunk : Buffer.concat([this.held, chunk])

@@ -18,6 +18,7 @@ export interface TcpOptions {
 export interface TcpLimits {
   /** Connections at once; when all are taken, the one that has been silent for longest makes room. */
   readonly connections: number
+  /** Beyond, the address makes room itself. */
   readonly connectionsPerAddress: number
   /** From one whole question to the next; a client that reads no answers counts as silent. */
   readonly idleMs: number
@@ -39,21 +40,33 @@ export const open = Effect.fnUntraced(function* ({
   const clients = new Map<net.Socket, TcpClient>()
   const perAddress = new Map<string, number>()
 
+  const leave = (socket: net.Socket, { from }: TcpClient): void => {
+    if (!clients.delete(socket)) return
+    const left = (perAddress.get(from) ?? 1) - 1
+    if (left > 0) perAddress.set(from, left)
+    else perAddress.delete(from)
+  }
+
+  /** Hangs up on the one of these that has been silent for longest. */
+  const evict = (among: (client: TcpClient) => boolean): void => {
+    for (const [socket, client] of clients) {
+      if (!among(client)) continue
+      counters.connections.evicted++
+      leave(socket, client)
+      return void socket.destroy()
+    }
+  }
+
   const server = net.createServer({ noDelay: true, allowHalfOpen: true }, (socket) => {
     const { remoteAddress: from } = socket
-    const own = from === undefined ? 0 : (perAddress.get(from) ?? 0)
-    if (from === undefined || own >= limits.connectionsPerAddress) {
+    // It has gone already.
+    if (from === undefined) {
       socket.on("error", () => undefined)
-      counters.connections.evicted++
-      return void socket.resetAndDestroy()
+      return void socket.destroy()
     }
-    if (clients.size >= limits.connections) {
-      const [oldest] = clients.keys()
-      counters.connections.evicted++
-      oldest?.destroy()
-      if (oldest !== undefined) clients.delete(oldest)
-    }
-    perAddress.set(from, own + 1)
+    if ((perAddress.get(from) ?? 0) >= limits.connectionsPerAddress) evict((client) => client.from === from)
+    else if (clients.size >= limits.connections) evict(() => true)
+    perAddress.set(from, (perAddress.get(from) ?? 0) + 1)
     counters.connections.total++
     counters.connections.open++
     const client: TcpClient = new TcpClient({
@@ -68,11 +81,8 @@ export const open = Effect.fnUntraced(function* ({
     })
     clients.set(socket, client)
     socket.once("close", () => {
-      clients.delete(socket)
       counters.connections.open--
-      const left = (perAddress.get(from) ?? 1) - 1
-      if (left > 0) perAddress.set(from, left)
-      else perAddress.delete(from)
+      leave(socket, client)
     })
   })
 

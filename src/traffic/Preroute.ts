@@ -13,7 +13,7 @@ import { MAX_PREREAD } from "./Preread.ts"
 import * as ProxyHeaderIn from "./ProxyHeaderIn.ts"
 import * as Refusals from "./Refusals.ts"
 import { type HandshakeResult, TrafficCounters } from "./TrafficCounters.ts"
-import type { ListenerKind, ProxyIn, TrafficListener } from "./TrafficListener.ts"
+import type { HeaderOf, ListenerKind, TrafficListener } from "./TrafficListener.ts"
 import { type PrereadError, type SecureError, Transport } from "./Transport.ts"
 
 export interface PrerouteOptions {
@@ -28,6 +28,7 @@ type Unroutable = Termination | "ended"
 const proxied = (cause: Termination["cause"]): Termination => ({ by: "proxy", phase: "pre-route", cause })
 
 const badHeader = proxied("bad-proxy-header")
+const forged = proxied("untrusted-peer")
 const badHello = proxied("bad-hello")
 const unknownName = proxied("unknown-name")
 /** Checks of load balancers connect and leave. */
@@ -51,8 +52,8 @@ const handshakeResults: Readonly<Record<SecureError["reason"], HandshakeResult>>
  * the pre-route deadline, which the engine enforces.
  */
 export interface Preroute {
-  /** `header`: the peer is trusted, and may or has to say for whom it connects. False when there is nothing to route. */
-  readonly learn: (record: ConnectionRecord, listener: TrafficListener, header: ProxyIn) => Effect.Effect<boolean>
+  /** `header`: whether the peer may, must or must not say for whom it connects. False when there is nothing to route. */
+  readonly learn: (record: ConnectionRecord, listener: TrafficListener, header: HeaderOf) => Effect.Effect<boolean>
 }
 
 export const make = Effect.fnUntraced(function* (options: PrerouteOptions) {
@@ -86,7 +87,12 @@ export const make = Effect.fnUntraced(function* (options: PrerouteOptions) {
     return admit(record)
   }
 
-  const learnClient = Effect.fnUntraced(function* (record: ConnectionRecord, header: ProxyIn) {
+  const learnClient = Effect.fnUntraced(function* (record: ConnectionRecord, header: HeaderOf) {
+    if (header === "forged") {
+      // Passed on, it might be believed by a backend, which trusts this proxy.
+      const found = yield* headers.optional(record.id)
+      return found._tag === "Header" ? forged : undefined
+    }
     if (header === "optional") {
       const found = yield* headers.optional(record.id)
       return found._tag === "Header" ? take(record, found.header) : admit(record)

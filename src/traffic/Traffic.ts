@@ -191,10 +191,10 @@ export const make = Effect.fnUntraced(
       }
       const record = recordOf(accepted, listener, client, geo.resolve(client), now())
       // A peer that may name the client is none itself until it has been heard.
-      const header = spec.proxyIn !== "off" && trusted.has(client) ? spec.proxyIn : "off"
+      const isTrusted = spec.proxyIn !== "off" && trusted.has(client)
       const refusal = admission.isFull()
         ? "limit"
-        : header !== "off"
+        : isTrusted
           ? undefined
           : spec.proxyIn === "required"
             ? "untrusted-peer"
@@ -205,10 +205,11 @@ export const make = Effect.fnUntraced(
         return transport.abort(accepted.id, "rst", Refusals.refusalTermination(refusal))
       }
       beginTrace(record)
-      record.admitted = header === "off"
+      record.admitted = !isTrusted
       admission.enter()
       connections.add(record)
       counters.accepted(listener)
+      const header = isTrusted || spec.proxyIn === "off" ? spec.proxyIn : "forged"
       start(
         record,
         spec.kind === "tcp" && header === "off"

@@ -9,9 +9,13 @@ export type ListenerKind = "tcp" | "tls-passthrough" | "tls-terminate"
 
 /**
  * Whether peers are believed that tell in a PROXY header for whom they connect. `optional`: a trusted peer that sends none is
- * the client itself, and so is every other peer; `required`: without the header of a trusted peer nobody is served.
+ * the client itself, and so is every other peer that does not send one; `required`: without the header of a trusted peer
+ * nobody is served.
  */
 export type ProxyIn = "off" | "optional" | "required"
+
+/** What a PROXY header of one peer means; `forged`: it may send none. */
+export type HeaderOf = ProxyIn | "forged"
 
 /** Where clients come in, and how. */
 export interface TrafficListener {

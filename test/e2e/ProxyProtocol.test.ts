@@ -79,13 +79,16 @@ describe.each(engines)("the %s engine", (TRANSPORT) => {
     })
   )
 
-  it.live("optional: a stranger's header is its own bytes; a trusted peer may send none, or wait for the server", () =>
+  it.live("optional: a stranger's header is refused; whoever comes may send none, or wait for the server", () =>
     Effect.gen(function* () {
       const server = yield* serve({ onPeer: greet("hi") })
       const edge = yield* startWith([rowOf("a", server)], { ...trusting("optional"), TRANSPORT })
+      const forger = yield* connect(edge.address)
+      yield* forger.send(announcing(brazilian))
+      assert.strictEqual(yield* forger.awaitClosed, "ECONNRESET")
+      assert.strictEqual(server.peers.length, 0)
       const stranger = yield* connect(edge.address)
-      yield* stranger.send(announcing(brazilian))
-      yield* stranger.awaitText(`hi\n${Buffer.from(announcing(brazilian)).toString()}`)
+      yield* stranger.awaitText("hi\n")
       const silent = yield* connect(edge.address, { from: balancer })
       yield* silent.awaitText("hi\n")
       yield* silent.send("late")
@@ -97,10 +100,11 @@ describe.each(engines)("the %s engine", (TRANSPORT) => {
       yield* named.send(Buffer.concat([announcing(brazilian), Buffer.from("GET /")]))
       yield* named.awaitText("hi\nGET /")
       for (const peer of [stranger, silent, talking, named]) yield* peer.finish
-      const entries = yield* edge.entryCount(4)
+      const entries = yield* edge.entryCount(5)
       assert.sameDeepMembers(
         entries.map(({ client, peer }) => [client, peer === null]),
         [
+          ["127.0.0.1", true],
           ["127.0.0.1", true],
           [balancer, true],
           [balancer, true],

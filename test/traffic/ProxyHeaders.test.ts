@@ -199,18 +199,20 @@ describe("a peer that is not trusted", () => {
     })
   )
 
-  it.effect(
-    "is a client where one is optional, and names nobody: its bytes are its own, and nobody waits for them",
-    () =>
-      Effect.gen(function* () {
-        const { connections, transport } = yield* make("optional")
-        const id = transport.accept(stranger)
-        yield* settled
-        assert.strictEqual(transport.dials.length, 1)
-        transport.say(id, fromBrazil)
-        assert.strictEqual(transport.left(id)?.length, fromBrazil.length)
-        assert.strictEqual(connections.get(id)?.client.address, stranger)
-      })
+  it.effect("is a client where one is optional, that may say anything but a header", () =>
+    Effect.gen(function* () {
+      const { admission, causes, connections, entries, transport, visit } = yield* make("optional")
+      yield* visit(fromBrazil, stranger)
+      assert.deepStrictEqual(causes(), ["rst proxy pre-route untrusted-peer"])
+      assert.deepStrictEqual([transport.dials.length, admission.active(), entries.length], [0, 0, 1])
+      const id = yield* visit(Buffer.from("PROXIMITY"), stranger)
+      assert.strictEqual(transport.dials.length, 1)
+      assert.strictEqual(connections.get(id)?.client.address, stranger)
+      transport.accept(stranger)
+      yield* TestClock.adjust(300)
+      yield* settled
+      assert.strictEqual(transport.dials.length, 2)
+    })
   )
 })
 

@@ -188,6 +188,7 @@ export const serve = (options: ServeOptions = {}): Effect.Effect<Server, NodeJS.
     const peers: Array<Peer> = []
     let open = 0
     let most = 0
+    const unsecured = new Set<net.Socket>()
     const wire = { allowHalfOpen: true, noDelay: true }
     const server = net.createServer(wire, (accepted) => {
       const socket = secure === undefined ? accepted : new tls.TLSSocket(accepted, { ...secure, isServer: true })
@@ -203,6 +204,8 @@ export const serve = (options: ServeOptions = {}): Effect.Effect<Server, NodeJS.
         watch.touch()
       }
       if (socket === accepted) return begin()
+      unsecured.add(accepted)
+      socket.on("close", () => unsecured.delete(accepted))
       socket.once("secure", begin)
       socket.on("error", () => undefined)
     })
@@ -214,6 +217,7 @@ export const serve = (options: ServeOptions = {}): Effect.Effect<Server, NodeJS.
     })
     const stop = Effect.callback<void>((resume) => {
       for (const { socket } of peers) socket.destroy()
+      for (const socket of unsecured) socket.destroy()
       server.close(() => resume(Effect.void))
     })
     yield* Effect.acquireRelease(listening, () => stop)

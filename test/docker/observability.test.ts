@@ -74,6 +74,14 @@ const everything = Effect.gen(function* () {
     HEALTH_CHECK_INTERVAL_SECS: "0.2",
     CIRCUIT_BREAKER_ENABLED: "true",
     RATE_LIMIT_ENABLED: "true",
+    POOL_ENABLED: "true",
+    TLS_ENABLED: "true",
+    TLS_LISTEN_ADDR: "127.0.0.1:0",
+    DNS_ENABLED: "true",
+    DNS_LISTEN_ADDR: "127.0.0.1:0",
+    ANYCAST_ENABLED: "true",
+    // Nobody is there: it can't be told, which is measured too.
+    ANYCAST_BIRD_SOCKET: "no-bird.ctl",
     OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url
   })
   const { peer } = yield* greeted(edge.address)
@@ -81,7 +89,14 @@ const everything = Effect.gen(function* () {
   yield* edge.entryCount(1)
   yield* edge.log("backend down")
   yield* (yield* apiOf(edge)).until("/ready", ({ status }) => status === 200)
-  return parse(yield* pageOf(edge))
+  // Some parts begin after the listeners.
+  const late = ["edgeproxy_tls_certificate_not_after", "edgeproxy_dns_dropped", "edgeproxy_ready", "edgeproxy_anycast"]
+  let page = yield* pageOf(edge)
+  for (let look = 0; look < 50 && late.some((name) => !page.includes(name)); look++) {
+    yield* Effect.sleep(200)
+    page = yield* pageOf(edge)
+  }
+  return parse(page)
 })
 
 const series = (page: Exposition, metric: string) =>

@@ -159,8 +159,13 @@ export const make = Effect.fnUntraced(
       if (span !== undefined) record.trace = ConnectionTrace.begin(span)
     }
 
-    const finishTrace = (trace: ConnectionTrace.ConnectionTrace, record: ConnectionRecord, ended: Ended): void => {
-      const place = { conn: connectionName(bootId, record.id), endedAtMs: now() }
+    const finishTrace = (
+      trace: ConnectionTrace.ConnectionTrace,
+      record: ConnectionRecord,
+      ended: Ended,
+      durationMs: number
+    ): void => {
+      const place = { conn: connectionName(bootId, record.id), endedAtMs: record.acceptedAt + durationMs }
       const finish = (): void => ConnectionTrace.spansOf(tracer, trace, record, ended, place).forEach(tracer.finish)
       // It carried bytes, and the fiber that dialled has still to hear of it.
       if (ended.phase === "relay" && trace.dials.at(-1)?.toMs === undefined) trace.finish = finish
@@ -176,7 +181,7 @@ export const make = Effect.fnUntraced(
         const entry = accessEntry(record, ended, contextOf(0))
         log.write(entry)
         recent.add({ entry, decision: undefined, failures: [] })
-        if (record.trace !== undefined) finishTrace(record.trace, record, ended)
+        if (record.trace !== undefined) finishTrace(record.trace, record, ended, now() - record.acceptedAt)
       },
       fork
     })
@@ -233,7 +238,7 @@ export const make = Effect.fnUntraced(
         const entry = accessEntry(record, ended, contextOf(durationMs))
         log.write(entry)
         recent.add({ entry, decision: record.route?.decision, failures: record.failures })
-        if (record.trace !== undefined) finishTrace(record.trace, record, ended)
+        if (record.trace !== undefined) finishTrace(record.trace, record, ended, durationMs)
       }
       connections.remove(record)
     }

@@ -166,6 +166,7 @@ export const make = Effect.fnUntraced(function* (options: TrafficRigOptions = {}
       clients: yield* ClientAdmission,
       pool: yield* WarmPool,
       overload: yield* Overload,
+      counters: yield* TrafficCounters,
       /** What a scrape shows now. */
       scrape: exposition.read(yield* Effect.all([trafficMetrics, routingMetrics, warmMetrics])),
       /** The backend a client is bound to, and the connections open through the binding. */

@@ -455,3 +455,19 @@ describe("M1, M2: whatever happens between two scrapes", () => {
     { arbitrary: { runs: 60, size: 200 }, timeout: 60_000 }
   )
 })
+
+describe("flows", () => {
+  it.effect("are counted by the client's country and the region of the backend that took it", () =>
+    Effect.gen(function* () {
+      const rig = yield* trafficRig.withBackends(2)
+      yield* bridged(rig, trafficRig.brazilian)
+      yield* bridged(rig)
+      yield* bridged(rig)
+      // One that is never bridged is no flow.
+      rig.transport.accept()
+      yield* settled
+      const flows = Array.from(rig.counters.flows, ([country, regions]) => `${country ?? "?"} ${[...regions].join()}`)
+      assert.deepStrictEqual(flows, ["BR sa,1", "? sa,2"])
+    })
+  )
+})

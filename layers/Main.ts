@@ -34,6 +34,7 @@ import { Host } from "./host/Host.ts"
 import { memory } from "./host/memory.ts"
 import { connectionsOf } from "./http/limits.ts"
 import * as Logs from "./log/Logs.ts"
+import { fdsOf } from "./dns/TcpServer.ts"
 import * as NodeHostResolver from "./dns-resolver/NodeHostResolver.ts"
 import * as MaxMindGeo from "./maxmind/MaxMindGeo.ts"
 import * as SnapshotFile from "./snapshot/SnapshotFile.ts"
@@ -59,9 +60,6 @@ const tellOfBeginning = (begun: Effect.Effect<void>) =>
       )
     })
   )
-
-/** TCP connections of DNS clients, and a socket for each address of the host. */
-const DNS_FDS = 320
 
 /** Begins in a fiber of its own, which the layer's scope owns; when it can't begin, neither can the process. */
 const besideTheTraffic = <E extends Error, R>(
@@ -93,7 +91,7 @@ const Edge = Layer.unwrap(
     const { addresses, fdLimit } = yield* Host
     const transport = yield* chooseTransport(config, fdLimit)
     const ownFds =
-      transport.ownFds + (config.apiEnabled ? connectionsOf(fdLimit) : 0) + (config.dnsEnabled ? DNS_FDS : 0)
+      transport.ownFds + (config.apiEnabled ? connectionsOf(fdLimit) : 0) + (config.dnsEnabled ? fdsOf(fdLimit) : 0)
     const atOnce = checksAtOnce(config, fdLimit)
     const toBackends = yield* backendTls(config)
     const freeFds = fdLimit - ownFds - atOnce

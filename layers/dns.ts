@@ -7,6 +7,8 @@ import { dnsMetrics } from "../src/dns/dnsMetrics.ts"
 import { DnsServer } from "../src/dns/DnsServer.ts"
 import { Collectors } from "../src/observe/Collectors.ts"
 import * as NodeDnsTransport from "./dns/NodeDnsTransport.ts"
+import { limitsOf } from "./dns/TcpServer.ts"
+import { Host } from "./host/Host.ts"
 
 const metrics = Layer.effectDiscard(
   Effect.gen(function* () {
@@ -20,6 +22,7 @@ export const DnsEndpoint = Layer.unwrap(
   Effect.gen(function* () {
     const live = yield* LiveConfig
     const config = live.current()
+    const { fdLimit } = yield* Host
     return DnsServer.layer({
       address: config.dnsListenAddr,
       domain: config.dnsDomain,
@@ -29,6 +32,10 @@ export const DnsEndpoint = Layer.unwrap(
       popRegion: config.region,
       spillAt: () => live.current().spillAt,
       cookieSecret: randomBytes(16)
-    }).pipe(Layer.provide(NodeDnsTransport.layer()), Layer.merge(metrics), Layer.provide(DnsCounters.layer))
+    }).pipe(
+      Layer.provide(NodeDnsTransport.layer({ limits: limitsOf(fdLimit) })),
+      Layer.merge(metrics),
+      Layer.provide(DnsCounters.layer)
+    )
   })
 )

@@ -26,6 +26,15 @@ export interface TcpLimits {
 
 export const defaultLimits: TcpLimits = { connections: 256, connectionsPerAddress: 64, idleMs: 10_000 }
 
+/** A sixteenth of the process's descriptors, as the API has. */
+export const limitsOf = (fdLimit: number): TcpLimits => {
+  const connections = Math.max(8, Math.min(defaultLimits.connections, Math.floor(fdLimit / 16)))
+  return { ...defaultLimits, connections, connectionsPerAddress: Math.max(4, Math.floor(connections / 4)) }
+}
+
+/** What it may take of them, with its UDP sockets. */
+export const fdsOf = (fdLimit: number): number => limitsOf(fdLimit).connections + 16
+
 const LOOK_MS = 1_000
 
 /** DNS over TCP (RFC 7766): questions may follow each other, nobody can hold the server up. Closes with the scope. */

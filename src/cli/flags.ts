@@ -48,7 +48,7 @@ const integer = (name: string, description: string) =>
 /** What `add` needs. */
 export const required = {
   region: Flag.Literals("region", regions).pipe(Flag.withDescription("Where it is")),
-  ip: Flag.String("ip").pipe(Flag.withDescription("Its IPv4 or IPv6 address")),
+  ip: Flag.String("ip").pipe(Flag.withDescription("Its IPv4 or IPv6 address, or the name of its host")),
   port: Flag.Int("port").pipe(Flag.withDescription("The port it listens on"))
 }
 

@@ -55,6 +55,7 @@ const conditions: Readonly<Record<string, string>> = {
   "table-old": "the table is old",
   "store-failing": "registrations can't be stored",
   "update-held": "an update of the table is held",
+  "hosts-not-found": "names of backends lead nowhere; their last addresses stay",
   "rows-quarantined": "bad rows in the table",
   "actor-failing": "a moving part keeps failing",
   "geo-old": "the geo database is old",

@@ -8,7 +8,7 @@ import { networkInterfaces } from "node:os"
 import { DnsCounters } from "../../src/dns/DnsCounters.ts"
 import { DnsSocketError, DnsTransport } from "../../src/dns/DnsTransport.ts"
 import type { Responder } from "../../src/dns/Responder.ts"
-import type { Endpoint } from "../../src/traffic/Transport.ts"
+import type { Endpoint, ListenError } from "../../src/traffic/Transport.ts"
 import * as TcpServer from "./TcpServer.ts"
 import * as UdpSocket from "./UdpSocket.ts"
 
@@ -21,6 +21,8 @@ export interface NodeDnsOptions {
 
 /** How often the host may have got another address. */
 const LOOK_MS = 15_000
+
+const CHOICES = 9
 
 const isWildcard = (address: string): boolean => address === "0.0.0.0" || address === "::"
 
@@ -41,7 +43,7 @@ export const layer = (options: NodeDnsOptions = {}): Layer.Layer<DnsTransport, n
       const counters = yield* DnsCounters
       const hostAddresses = options.hostAddresses ?? interfaceAddresses
 
-      const listen = Effect.fnUntraced(function* (wanted: Endpoint, answer: Responder) {
+      const listenOnce = Effect.fnUntraced(function* (wanted: Endpoint, answer: Responder) {
         const lost = yield* Deferred.make<never, DnsSocketError>()
         // First, so that a port of the system's choice is one for both.
         const address = yield* TcpServer.open({
@@ -62,8 +64,24 @@ export const layer = (options: NodeDnsOptions = {}): Layer.Layer<DnsTransport, n
         return { address, lost: Deferred.await(lost) }
       })
 
-      const follow = Effect.fnUntraced(function* <E extends Error>(
-        openUdp: (at: string) => Effect.Effect<Endpoint, E, Scope.Scope>,
+      /** A port that the system has chosen for TCP may be taken for UDP: then it chooses another one. */
+      const listen = Effect.fnUntraced(function* (wanted: Endpoint, answer: Responder) {
+        const parent = yield* Effect.scope
+        const attempt = Effect.gen(function* () {
+          const scope = yield* Scope.fork(parent)
+          return yield* listenOnce(wanted, answer).pipe(
+            Scope.provide(scope),
+            Effect.onExit((exit) => (Exit.isFailure(exit) ? Scope.close(scope, Exit.void) : Effect.void))
+          )
+        })
+        return yield* Effect.retry(attempt, {
+          times: CHOICES,
+          while: ({ reason }) => wanted.port === 0 && reason === "InUse"
+        })
+      })
+
+      const follow = Effect.fnUntraced(function* (
+        openUdp: (at: string) => Effect.Effect<Endpoint, ListenError, Scope.Scope>,
         wildcard: string,
         addresses: () => ReadonlyArray<string>
       ) {

@@ -132,13 +132,13 @@ describe("DNS sockets", () => {
     Effect.gen(function* () {
       const { listen } = yield* DnsTransport
       const taken = dgram.createSocket("udp4")
-      yield* Effect.callback<void>((resume) => void taken.bind(0, "127.0.0.1", () => resume(Effect.void)))
+      yield* Effect.callback<void>((resume) => void taken.bind(0, "127.0.0.78", () => resume(Effect.void)))
       const { port } = taken.address()
-      const failed = yield* Effect.flip(Effect.scoped(listen({ address: "127.0.0.1", port }, echo)))
+      const failed = yield* Effect.flip(Effect.scoped(listen({ address: "127.0.0.78", port }, echo)))
       assert.strictEqual(failed.reason, "InUse")
       yield* Effect.callback<void>((resume) => void taken.close(() => resume(Effect.void)))
-      yield* Effect.scoped(listen({ address: "127.0.0.1", port }, echo))
-      yield* Effect.scoped(listen({ address: "127.0.0.1", port }, echo))
+      yield* Effect.scoped(listen({ address: "127.0.0.78", port }, echo))
+      yield* Effect.scoped(listen({ address: "127.0.0.78", port }, echo))
       assert.strictEqual(
         (yield* Effect.flip(Effect.scoped(listen({ address: "192.0.2.1", port }, echo)))).reason,
         "BadAddress"

@@ -4,7 +4,7 @@ import type { Edge } from "../e2e/setup.ts"
 import { type Row, rowOf } from "../support/routingDb.ts"
 import { echo, type Peer, serve } from "../support/tcp.ts"
 import { chaosBackend } from "./chaosBackend.ts"
-import { atRest, engines, mishaps, patience, proxyEnds, rounds, scene, timed } from "./scene.ts"
+import { atRest, engines, mishaps, patience, proxyEnds, rounds, scene, tell, timed } from "./scene.ts"
 import { brazilian, load, upTo, visit, type Visit } from "./visit.ts"
 
 const inBrazil: Partial<Row> = { country: "BR", region: "sa", hard_limit: 0 }
@@ -60,8 +60,14 @@ for (const engine of engines) {
             for (const _ of upTo(rounds)) {
               for (const { kill, name, start } of all) {
                 yield* clients.servedBy(name)
+                const killedAt = performance.now()
                 yield* kill
-                yield* clients.more(20)
+                const after = yield* clients.more(20)
+                const errors = after.filter(({ outcome }) => outcome !== "whole").map(({ endedAt }) => endedAt)
+                yield* tell(
+                  `${engine}, ${how}: from kill -9 to the last of ${errors.length} client errors`,
+                  Math.max(0, ...errors.map((at) => at - killedAt))
+                )
                 yield* start
                 yield* timed(`${engine}, ${how}: ${name} serves after its restart`, clients.servedBy(name))
               }

@@ -53,7 +53,10 @@ for (const engine of engines) {
               visits.filter(({ outcome }) => outcome !== "whole").length,
               ` of ${visits.length} visits`
             )
-            assert.deepStrictEqual(mishaps(visits), {})
+            const { cut = 0, ...others } = mishaps(visits)
+            assert.deepStrictEqual(others, {})
+            // Who closes his listener resets those whom his kernel has accepted and he has not, and nobody knows of them.
+            assert.isAtMost(cut, drained ? 0 : rounds * all.length)
             assert.deepStrictEqual(proxyEnds(play.edge), [])
             yield* atRest(play)
           }),

@@ -17,6 +17,8 @@ export interface Visit {
   readonly name: string
   readonly outcome: Outcome
   readonly ms: number
+  /** When it was over, on the monotonic clock. */
+  readonly endedAt: number
 }
 
 export const upTo = (count: number): ReadonlyArray<number> => Array.from({ length: count }, (_, index) => index)
@@ -49,7 +51,10 @@ export const visit = (
 ): Effect.Effect<Visit> =>
   Effect.suspend(() => {
     const startedAt = performance.now()
-    const since = (): number => performance.now() - startedAt
+    const times = (): Pick<Visit, "ms" | "endedAt"> => {
+      const endedAt = performance.now()
+      return { ms: endedAt - startedAt, endedAt }
+    }
     return connect(to, { from }).pipe(
       Effect.flatMap((peer) =>
         Effect.gen(function* () {
@@ -58,12 +63,12 @@ export const visit = (
           if (waits) yield* answered(peer, size)
           yield* peer.finish
           yield* peer.awaitClosed
-          return { name: nameOf(peer), outcome: judge(peer, bytes), ms: since() }
+          return { name: nameOf(peer), outcome: judge(peer, bytes), ...times() }
         })
       ),
       // A reset may come before this end has noticed that it was connected.
       Effect.catch(({ code = "?" }) =>
-        Effect.succeed({ name: "", outcome: code === "ECONNRESET" ? "cut" : code, ms: since() })
+        Effect.succeed({ name: "", outcome: code === "ECONNRESET" ? "cut" : code, ...times() })
       ),
       Effect.scoped
     )

@@ -30,6 +30,8 @@ export interface Engine {
   readonly name: string
   readonly layer: Layer.Layer<Transport>
   readonly abilities: ReadonlyArray<Ability>
+  /** Groups of cases that are another engine's: it stands beside one. */
+  readonly without?: ReadonlyArray<string>
   /** Its clients are taken in by TLS. */
   readonly tls?: TestTls
   /** One of its own, with so many threads and places for connections; none where an engine has neither. */

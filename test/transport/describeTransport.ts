@@ -75,6 +75,7 @@ export const describeTransport = (engine: Engine): void => {
   const underTest = Layer.merge(engine.layer, Layer.succeed(EngineUnderTest, engine))
   describe(`the ${engine.name} engine`, () => {
     for (const [group, cases, how] of groups) {
+      if (engine.without?.includes(group) === true) continue
       if (engine.tls !== undefined && !throughTls.has(group)) continue
       const those = cases.filter((each) => isFor(each, engine))
       if (those.length === 0) continue

@@ -25,7 +25,8 @@ const warmedUp = layer({ threads: 1, maxConnections: 20_000 }).pipe(
 export const engine: Engine = {
   name: "node in threads",
   layer: warmedUp,
-  abilities: []
+  abilities: [],
+  without: ["opens connections ahead"]
 }
 
 /** Dies as by a fault. */

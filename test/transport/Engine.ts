@@ -11,6 +11,8 @@ export type Ability =
   | "hears a reset after a FIN"
   /** Paused or out of descriptors; an engine that can't resets them and counts. */
   | "leaves clients in the backlog"
+  /** An engine that can't stands beside one that can. */
+  | "opens connections ahead"
   /** What its kernel still passes on to a slow receiver is no stall, though the engine itself can write nothing. */
   | "sees a slow receiver take bytes"
   /** What it is told happens before whatever the kernel tells it next. */
@@ -30,8 +32,6 @@ export interface Engine {
   readonly name: string
   readonly layer: Layer.Layer<Transport>
   readonly abilities: ReadonlyArray<Ability>
-  /** Groups of cases that are another engine's: it stands beside one. */
-  readonly without?: ReadonlyArray<string>
   /** Its clients are taken in by TLS. */
   readonly tls?: TestTls
   /** One of its own, with so many threads and places for connections; none where an engine has neither. */

@@ -35,7 +35,7 @@ const groups: ReadonlyArray<readonly [group: string, cases: ReadonlyArray<Case>,
   ["looks at first bytes", preread.cases],
   ["dials", dialling.cases],
   ["sends a prelude", prelude.cases],
-  ["opens connections ahead", warm.cases],
+  ["opens connections ahead", warm.cases.map((each) => ({ ...each, needs: "opens connections ahead" }))],
   // They mostly wait.
   ["keeps deadlines", deadlines.cases, "concurrent"],
   ["aborts", aborts.cases],
@@ -75,7 +75,6 @@ export const describeTransport = (engine: Engine): void => {
   const underTest = Layer.merge(engine.layer, Layer.succeed(EngineUnderTest, engine))
   describe(`the ${engine.name} engine`, () => {
     for (const [group, cases, how] of groups) {
-      if (engine.without?.includes(group) === true) continue
       if (engine.tls !== undefined && !throughTls.has(group)) continue
       const those = cases.filter((each) => isFor(each, engine))
       if (those.length === 0) continue

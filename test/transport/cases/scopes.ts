@@ -41,6 +41,7 @@ const leavesNoFds = <R>(happens: Effect.Effect<unknown, unknown, R>) =>
 export const cases: ReadonlyArray<Case> = [
   {
     name: "and closes what was opened ahead",
+    needs: "opens connections ahead",
     skip,
     run: leavesNoFds(
       Effect.gen(function* () {

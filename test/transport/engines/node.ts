@@ -1,4 +1,8 @@
 import * as NodeTransport from "../../../layers/transport-node/NodeTransport.ts"
 import type { Engine } from "../Engine.ts"
 
-export const engine: Engine = { name: "node", layer: NodeTransport.layer, abilities: ["obeys at once"] }
+export const engine: Engine = {
+  name: "node",
+  layer: NodeTransport.layer,
+  abilities: ["obeys at once", "opens connections ahead"]
+}

@@ -25,8 +25,7 @@ const warmedUp = layer({ threads: 1, maxConnections: 20_000 }).pipe(
 export const engine: Engine = {
   name: "node in threads",
   layer: warmedUp,
-  abilities: [],
-  without: ["opens connections ahead"]
+  abilities: []
 }
 
 /** Dies as by a fault. */

@@ -29,6 +29,7 @@ export const engine: Engine = {
     "hears a reset after a FIN",
     "leaves clients in the backlog",
     "obeys at once",
+    "opens connections ahead",
     "sees a slow receiver take bytes",
     "says that it can't accept",
     "sets a user timeout"

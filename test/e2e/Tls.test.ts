@@ -1,54 +1,17 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
 import { execFile } from "node:child_process"
-import { writeFile } from "node:fs/promises"
 import * as net from "node:net"
 import { join } from "node:path"
 import * as tls from "node:tls"
 import type { KeyPair } from "../../src/tls/ServerTls.ts"
-import type { Endpoint } from "../../src/traffic/Transport.ts"
 import { authority, certificate } from "../support/certificates.ts"
 import { scratch } from "../support/EdgeProcess.ts"
 import { rowOf } from "../support/routingDb.ts"
-import { connect, echo, greet, makePeer, type Peer, serve, Wire } from "../support/tcp.ts"
+import { connect, echo, greet, type Peer, serve, Wire } from "../support/tcp.ts"
 import { pathOf } from "../support/tools.ts"
+import { ca, certificates, connectTls, write, writePair } from "./secure.ts"
 import { greeted, startWith, why } from "./setup.ts"
-
-const ca = authority()
-
-const write = (path: string, text: string) => Effect.promise(() => writeFile(path, text))
-
-const writePair = (directory: string, name: string, { chain, key }: KeyPair) =>
-  Effect.andThen(write(join(directory, `${name}.crt`), chain), write(join(directory, `${name}.key`), key))
-
-const on = { TLS_ENABLED: "true", TLS_LISTEN_ADDR: "127.0.0.1:0" }
-
-/** A directory with a certificate for `main.example`, and what makes the proxy use it. */
-const certificates = Effect.gen(function* () {
-  const directory = yield* scratch
-  yield* writePair(directory, "main", certificate(ca, ["main.example", "localhost", "127.0.0.1"]))
-  yield* write(join(directory, "ca.pem"), ca.chain)
-  return { directory, env: { ...on, TLS_CERT_DIR: directory, TLS_RELOAD_SECS: "0.1" } }
-})
-
-const connectTls = (
-  to: Endpoint,
-  options: tls.ConnectionOptions = {}
-): Effect.Effect<Peer & { readonly tls: tls.TLSSocket }, NodeJS.ErrnoException, Scope.Scope> =>
-  Effect.gen(function* () {
-    const { socket } = yield* connect(to)
-    socket.removeAllListeners("data")
-    socket.pause()
-    const secured = tls.connect({ socket, ca: ca.chain, servername: "main.example", ...options })
-    yield* Effect.addFinalizer(() => Effect.sync(() => secured.destroy()))
-    const peer = makePeer(secured, "fast", socket)
-    yield* Effect.callback<void, NodeJS.ErrnoException>((resume) => {
-      secured.once("secureConnect", () => resume(Effect.void))
-      secured.once("error", (error) => resume(Effect.fail(error)))
-    })
-    return Object.assign(peer, { tls: secured })
-  })
 
 const run = (program: string, args: ReadonlyArray<string>, input = "") =>
   Effect.callback<string>((resume) => {

@@ -32,7 +32,7 @@ export const run = (
   })
 
 /** It serves once somebody listens at the port, and ends with the scope. */
-const serving = Effect.fnUntraced(function* (program: string, args: ReadonlyArray<string>, at: number) {
+export const serving = Effect.fnUntraced(function* (program: string, args: ReadonlyArray<string>, at: number) {
   const said: Array<string> = []
   yield* Effect.acquireRelease(
     Effect.sync(() => {

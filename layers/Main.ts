@@ -276,6 +276,7 @@ const Edge = Layer.unwrap(
 
 /** With what may change while it runs, and who looks after whoever runs. */
 export const Main = Edge.pipe(
-  Layer.provide([liveConfig, Conditions.layer, Collectors.layer]),
+  Layer.provide(liveConfig),
+  Layer.provide([Conditions.layer, Collectors.layer]),
   Layer.provide(Supervisor.layer)
 )

@@ -1,3 +1,4 @@
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import manifest from "../package.json" with { type: "json" }
@@ -11,6 +12,7 @@ import { registryMetrics } from "../src/backends/registryMetrics.ts"
 import { Collectors } from "../src/observe/Collectors.ts"
 import { Explain } from "../src/routing/Explain.ts"
 import { ClientAdmission } from "../src/traffic/ClientAdmission.ts"
+import { Shutdown } from "../src/traffic/Shutdown.ts"
 import { addressPolicies, isShared } from "./addresses.ts"
 import { Host } from "./host/Host.ts"
 import { vitals } from "./host/vitals.ts"
@@ -31,6 +33,7 @@ export const ApiEndpoint = Layer.unwrap(
   Effect.gen(function* () {
     const config = yield* EdgeConfig
     const live = yield* LiveConfig
+    const { handedOver } = yield* Shutdown
     const { addresses, fdLimit } = yield* Host
     const clients = yield* ClientAdmission
     const connections = connectionsOf(fdLimit)
@@ -55,6 +58,7 @@ export const ApiEndpoint = Layer.unwrap(
       Layer.provide([server, Ready.layer({ listeners })]),
       Layer.provide([
         Registry.layer({
+          isRetired: () => Deferred.isDoneUnsafe(handedOver),
           pop: config.popId,
           ttlMs: config.heartbeatTtlMs,
           // What others read of a shared table, they judge as rows of a shared table.

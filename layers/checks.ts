@@ -36,14 +36,21 @@ export const checksOf = (config: ConfigValues): HealthChecksOptions | undefined 
   }
 }
 
-/** Loaded with the first check. */
-const lazyProbe = ({ proxyProtocolOut: proxyOut }: ConfigValues, tls: BackendTls | undefined) =>
+/**
+ * Loaded beside the start where checks are on or may be turned on: later, the next version's file may lie in its place.
+ */
+const lazyProbe = (config: ConfigValues, tls: BackendTls | undefined) =>
   Layer.effect(
     HealthProbe,
-    Effect.map(Effect.cached(Effect.promise(() => import("./probe/NodeProbe.ts"))), (loaded) => ({
-      probe: (target, what, timeoutMs) =>
-        Effect.flatMap(loaded, ({ probe }) => probe(target, what, timeoutMs, { proxyOut, tls }))
-    }))
+    Effect.gen(function* () {
+      const { proxyProtocolOut: proxyOut } = config
+      const loaded = yield* Effect.cached(Effect.promise(() => import("./probe/NodeProbe.ts")))
+      if (config.healthCheckEnabled || config.configWatchEnabled) yield* Effect.forkScoped(Effect.ignoreCause(loaded))
+      return {
+        probe: (target, what, timeoutMs) =>
+          Effect.flatMap(loaded, ({ probe }) => probe(target, what, timeoutMs, { proxyOut, tls }))
+      }
+    })
   )
 
 export const healthChecks = (

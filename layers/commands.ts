@@ -27,7 +27,7 @@ import { addressPolicies } from "./addresses.ts"
 import * as BirdAnnouncer from "./bird/BirdAnnouncer.ts"
 import { check } from "./cli/Check.ts"
 import * as EdgeApi from "./cli/EdgeApi.ts"
-import { loadEnvironment } from "./config/environment.ts"
+import { loadConfigured } from "./config/configured.ts"
 import { demo } from "./demo/Demo.ts"
 import { Host } from "./host/Host.ts"
 import * as MaxMindGeo from "./maxmind/MaxMindGeo.ts"
@@ -42,7 +42,7 @@ const EXIT_FAILED = 1
 /** The command line is wrong. */
 const EXIT_USAGE = 2
 
-const loaded = Effect.suspend(() => Effect.fromResult(loadEnvironment()))
+const loaded = Effect.suspend(() => Effect.fromResult(loadConfigured()))
 
 const config = Effect.gen(function* () {
   const all = yield* loaded
@@ -113,7 +113,7 @@ export const runCommand = (): void => {
     // Serving owns the process: its signals, its exit.
     serve: Effect.andThen(Effect.sync(serve), Effect.never),
     config,
-    check: check({ load: loadEnvironment, geo, probe: probeDatabase, certificates: checkCertificates, anycast }),
+    check: check({ load: loadConfigured, geo, probe: probeDatabase, certificates: checkCertificates, anycast }),
     demo
   })
   cli.pipe(

@@ -4,10 +4,13 @@ import type { Supervisor } from "../src/actor/Supervisor.ts"
 import { HealthChecks } from "../src/backends/HealthChecks.ts"
 import { WarmPool } from "../src/backends/WarmPool.ts"
 import { EdgeConfig } from "../src/config/EdgeConfig.ts"
-import { LiveConfig } from "../src/config/LiveConfig.ts"
+import type { ConfigError } from "../src/config/ConfigError.ts"
+import { type ConfigFileError, LiveConfig } from "../src/config/LiveConfig.ts"
 import type { ConfigValues } from "../src/config/variables.ts"
 import type { CircuitOptions } from "../src/domain/Circuit.ts"
 import { Circuits } from "../src/routing/Circuits.ts"
+import type { Conditions } from "../src/observe/Conditions.ts"
+import { RoutingTable } from "../src/routing/RoutingTable.ts"
 import { Upstreams, type UpstreamsOptions } from "../src/routing/Upstreams.ts"
 import { ClientAdmission, type ClientRules } from "../src/traffic/ClientAdmission.ts"
 import { checksOf } from "./checks.ts"
@@ -41,19 +44,20 @@ export const choiceOptions = (config: ConfigValues): UpstreamsOptions => ({
 })
 
 /** The configuration as it is now: with a file that is watched, where that is asked for. SIGHUP has it looked at at once. */
-export const liveConfig: Layer.Layer<LiveConfig, never, EdgeConfig | Supervisor> = Layer.unwrap(
-  Effect.map(EdgeConfig, (config) => {
-    if (!config.configWatchEnabled) return LiveConfig.layerFixed
-    const file = Layer.unwrap(
-      Effect.map(
-        Effect.promise(() => import("./config/TomlFile.ts")),
-        ({ layer }) => layer(config.configPath)
+export const liveConfig: Layer.Layer<LiveConfig, ConfigError | ConfigFileError, Conditions | EdgeConfig | Supervisor> =
+  Layer.unwrap(
+    Effect.map(EdgeConfig, (config) => {
+      if (!config.configWatchEnabled) return LiveConfig.layerFixed
+      const file = Layer.unwrap(
+        Effect.map(
+          Effect.promise(() => import("./config/TomlFile.ts")),
+          ({ layer }) => layer(config.configPath)
+        )
       )
-    )
-    const live = LiveConfig.layer({ loadWith: loadEnvironmentWith })
-    return Layer.provideMerge(lookAtHangup, Layer.provide(live, file))
-  })
-)
+      const live = LiveConfig.layer({ loadWith: loadEnvironmentWith })
+      return Layer.provideMerge(lookAtHangup, Layer.provide(live, file))
+    })
+  )
 
 const lookAtHangup = Layer.effectDiscard(
   Effect.gen(function* () {
@@ -79,14 +83,17 @@ export const applyChanges = Layer.effectDiscard(
     const checks = yield* HealthChecks
     const clients = yield* ClientAdmission
     const pool = yield* WarmPool
-    live.onChange((config) =>
-      Effect.gen(function* () {
-        clients.setRules(clientRules(config))
-        yield* upstreams.setOptions(choiceOptions(config))
-        yield* circuits.setOptions(circuitOptions(config))
-        yield* checks.setOptions(checksOf(config))
-        pool.setOptions(warmOptions(config))
-      })
-    )
+    const table = yield* RoutingTable
+    const apply = Effect.fnUntraced(function* (config: ConfigValues) {
+      clients.setRules(clientRules(config))
+      yield* upstreams.setOptions(choiceOptions(config))
+      yield* circuits.setOptions(circuitOptions(config))
+      yield* checks.setOptions(checksOf(config))
+      pool.setOptions(warmOptions(config))
+      yield* table.reconsider
+    })
+    live.onChange(apply)
+    // What has changed since each of them was made.
+    yield* apply(live.current())
   })
 )

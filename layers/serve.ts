@@ -32,12 +32,12 @@ const SAME_INTERRUPT_MS = 300
 /** Found out only when used: what a setting names can't be had. */
 const configErrors = [GeoError, Logs.LogError, NoSpliceError]
 
+const configTags = new Set(["CertificateError", "ConfigError", "ConfigFileError", "PostgresUrlError"])
+
 const isConfigError = (error: unknown): boolean =>
   configErrors.some((type) => error instanceof type) ||
   // By its tag: whoever has no PostgreSQL need not load its driver.
-  (error instanceof Error &&
-    "_tag" in error &&
-    (error._tag === "PostgresUrlError" || error._tag === "CertificateError"))
+  (error instanceof Error && "_tag" in error && configTags.has(String(error._tag)))
 
 /** Runs the proxy until a signal ends it, and the process with it. */
 export const serve = (): void => {

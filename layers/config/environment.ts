@@ -7,7 +7,8 @@ import { load, type Loaded } from "../../src/config/load.ts"
 /** The configuration of this process with some settings in the place of its environment's. */
 export const loadEnvironmentWith = (settings: Readonly<Record<string, string>>): Result.Result<Loaded, ConfigError> =>
   load({
-    env: { ...process.env, ...settings },
+    settings,
+    env: process.env,
     hostname: hostname(),
     terminal: process.stderr.isTTY,
     readFile: (path) =>

@@ -5,11 +5,13 @@ import * as Shutdown from "../../src/traffic/Shutdown.ts"
 import { formatEndpoint } from "../../src/traffic/Transport.ts"
 import { listeningSockets } from "./ListeningSockets.ts"
 
-const handOver = Effect.fnUntraced(function* (shutdown: Shutdown.Shutdown["Service"]) {
+/** While this program's own file is sure to be there: by the time it is wanted, the next version's may lie in its place. */
+const loadSuccessor = Effect.promise(() => import("./Successor.ts"))
+
+const handOver = Effect.fnUntraced(function* (shutdown: Shutdown.Shutdown["Service"], load: typeof loadSuccessor) {
   // One that ends anyway needs no successor, and one that has a successor no other.
   if (Deferred.isDoneUnsafe(shutdown.requested)) return
-  // Loaded when it is wanted, which is seldom.
-  const { HandoverError, startSuccessor } = yield* Effect.promise(() => import("./Successor.ts"))
+  const { HandoverError, startSuccessor } = yield* load
   if (process.pid === 1) {
     return yield* new HandoverError({ detail: "a container ends with its first process, which this one is" })
   }
@@ -17,7 +19,11 @@ const handOver = Effect.fnUntraced(function* (shutdown: Shutdown.Shutdown["Servi
   if (sockets.length === 0)
     return yield* new HandoverError({ detail: "this system does not tell which sockets listen" })
   yield* Effect.logInfo("handing over", { sockets: sockets.map(({ address }) => formatEndpoint(address)) })
-  const pid = yield* startSuccessor(sockets)
+  const ending = Effect.andThen(
+    Deferred.await(shutdown.requested),
+    Effect.fail(new HandoverError({ detail: "this process was asked to end meanwhile" }))
+  )
+  const pid = yield* Effect.raceFirst(startSuccessor(sockets), ending)
   yield* Effect.logInfo("handed over", { pid })
   Shutdown.handOver(shutdown)
 })
@@ -37,9 +43,12 @@ export const handOverOnSignal = Effect.fnUntraced(
       Effect.sync(() => void process.on("SIGUSR2", onSignal)),
       () => Effect.sync(() => void process.off("SIGUSR2", onSignal))
     )
+    const load = yield* Effect.cached(loadSuccessor)
+    yield* Effect.forkScoped(Effect.ignoreCause(load))
     yield* Queue.take(asked).pipe(
-      Effect.andThen(handOver(shutdown)),
+      Effect.andThen(handOver(shutdown, load)),
       Effect.catch(({ message }) => Effect.logError("no handover; this process goes on", message)),
+      Effect.catchDefect((defect) => Effect.logError("no handover; this process goes on", defect)),
       Effect.forever,
       Effect.forkScoped
     )

@@ -212,7 +212,11 @@ export const listen = Effect.fnUntraced(function* ({
   yield* Effect.forkScoped(
     Effect.andThen(
       until,
-      Effect.sync(() => void server.close())
+      Effect.sync(() => {
+        // Kept connections end with their answer, so that whoever comes again finds who has taken over.
+        closing = true
+        server.close()
+      })
     )
   )
   return {

@@ -11,6 +11,7 @@ import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
 import { Supervisor } from "../../src/actor/Supervisor.ts"
 import type { Client } from "../../src/domain/Client.ts"
+import * as NetworkSet from "../../src/domain/NetworkSet.ts"
 import { type Country, countryFromText, regionOfCountry } from "../../src/domain/Region.ts"
 import { type ClientGeo, unknownGeo } from "../../src/domain/Score.ts"
 import { Conditions } from "../../src/observe/Conditions.ts"
@@ -31,6 +32,9 @@ export interface GeoOptions {
 
 type Override = readonly [network: IpNetwork.IpNetwork, country: Country]
 
+const setOf = (overrides: ReadonlyArray<Override>): NetworkSet.NetworkSet =>
+  NetworkSet.make(overrides.map(([network]) => network))
+
 /** The longest prefix first. */
 const inOrder = (overrides: ReadonlyArray<Override>): ReadonlyArray<Override> =>
   Array.from(overrides).sort(([a], [b]) => b.prefixLength - a.prefixLength)
@@ -49,6 +53,7 @@ export const layer = (options: GeoOptions): Layer.Layer<GeoResolver, GeoError, C
       const path = options.path ?? (yield* embeddedDatabase)
       let given = options.overrides
       let overrides = inOrder(given)
+      let overridden = setOf(given)
       let reader = yield* openDatabase(path)
       let seen = yield* versionOf(path)
       yield* Effect.logInfo("geo database", describe(reader, path))
@@ -74,10 +79,14 @@ export const layer = (options: GeoOptions): Layer.Layer<GeoResolver, GeoError, C
           if (given !== options.overrides) {
             given = options.overrides
             overrides = inOrder(given)
+            overridden = setOf(given)
           }
-          for (const [network, country] of overrides) {
-            if (network.address._tag === client.ip._tag && IpNetwork.contains(network, client.ip))
-              return placeOf(country)
+          // Most clients are in none of them, and the set tells that for ten thousand in a tenth of a microsecond.
+          if (overridden.has(client)) {
+            for (const [network, country] of overrides) {
+              if (network.address._tag === client.ip._tag && IpNetwork.contains(network, client.ip))
+                return placeOf(country)
+            }
           }
           return lookUp(reader, client)
         },

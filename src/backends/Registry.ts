@@ -68,6 +68,8 @@ export class Registry extends Context.Service<
 
 export interface RegistryOptions extends Ownership.OwnershipOptions {
   readonly policy: AddressPolicy
+  /** Whether another process has taken over, which hears the heartbeats now: silence says nothing here any more. */
+  readonly isRetired?: () => boolean
   /** Most backends that may have registered, at all POPs; none more is taken here. */
   readonly most?: number
 }
@@ -281,7 +283,7 @@ export const make = Effect.fnUntraced(
 
     const look = Effect.gen(function* () {
       const { origin, states } = current()
-      if (origin !== "source") return
+      if (origin !== "source" || options.isRetired?.() === true) return
       const wall = yield* Clock.currentTimeMillis
       const { held, lost } = table.status()
       // What is not seen as it is says nothing of who is alive (T3).

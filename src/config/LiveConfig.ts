@@ -3,7 +3,10 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Result from "effect/Result"
+import * as Semaphore from "effect/Semaphore"
+import { monotonicMs } from "../actor/Monotonic.ts"
 import { Supervisor } from "../actor/Supervisor.ts"
+import { Conditions } from "../observe/Conditions.ts"
 import { changesBetween, type FileSettings, loadFile } from "./configFile.ts"
 import type { ConfigError } from "./ConfigError.ts"
 import { EdgeConfig } from "./EdgeConfig.ts"
@@ -57,14 +60,23 @@ export class LiveConfig extends Context.Service<
 
   static readonly layer = (
     options: LiveConfigOptions
-  ): Layer.Layer<LiveConfig, never, ConfigFile | EdgeConfig | Supervisor> => Layer.effect(LiveConfig, make(options))
+  ): Layer.Layer<LiveConfig, ConfigError | ConfigFileError, ConfigFile | Conditions | EdgeConfig | Supervisor> =>
+    Layer.effect(LiveConfig, make(options))
 }
+
+const LONGEST_WAIT_MS = 1_000
+
+const LONGEST_SHOWN = 500
+const shown = (text: string): string => (text.length > LONGEST_SHOWN ? `${text.slice(0, LONGEST_SHOWN)}...` : text)
 
 export const make = Effect.fnUntraced(
   function* ({ loadWith }: LiveConfigOptions) {
     const file = yield* ConfigFile
     const supervisor = yield* Supervisor
+    const conditions = yield* Conditions
+    const one = yield* Semaphore.make(1)
     const listeners: Array<(config: ConfigValues) => Effect.Effect<void>> = []
+    const now = yield* monotonicMs
     let config = yield* EdgeConfig
     let failure: string | undefined
 
@@ -73,13 +85,20 @@ export const make = Effect.fnUntraced(
       const changes = changesBetween(config, next)
       config = next
       for (const changed of listeners) yield* changed(next)
-      for (const { from, name, to } of changes) yield* Effect.logInfo("setting changed", { name, from, to })
+      for (const { from, name, to } of changes) {
+        yield* Effect.logInfo("setting changed", { name, from: shown(from), to: shown(to) })
+      }
+    })
+
+    const takeFile = Effect.gen(function* () {
+      const decoded = yield* file.read
+      if (decoded === undefined) return false
+      yield* take(decoded)
+      return true
     })
 
     const look = Effect.gen(function* () {
-      const decoded = yield* file.read
-      if (decoded === undefined) return
-      yield* take(decoded)
+      if (!(yield* takeFile)) return
       if (failure !== undefined) yield* Effect.logInfo("the configuration file is right again", { path: file.path })
       failure = undefined
     }).pipe(
@@ -87,13 +106,24 @@ export const make = Effect.fnUntraced(
         if (failure === error.message) return Effect.void
         failure = error.message
         return Effect.logError("the configuration file is left aside; the settings stay as they are", error.message)
-      })
+      }),
+      // One change after the other, whoever asks.
+      one.withPermit
     )
 
-    // Before anything uses it.
-    yield* look
-    const wait = Effect.suspend(() => Effect.sleep(config.configWatchIntervalMs))
-    yield* supervisor.supervise("config-file", Effect.forever(Effect.andThen(wait, look)))
+    // Before anything uses it. There are no settings yet that could stay as they are: half a configuration is none.
+    yield* takeFile
+    yield* conditions.watch("config-file", () => failure !== undefined)
+
+    let lookedAt = now()
+    const lookWhenDue = Effect.gen(function* () {
+      const waitMs = lookedAt + config.configWatchIntervalMs - now()
+      // The interval itself may have become shorter.
+      if (waitMs > 0) return yield* Effect.sleep(Math.min(LONGEST_WAIT_MS, waitMs))
+      yield* look
+      lookedAt = now()
+    })
+    yield* supervisor.supervise("config-file", Effect.forever(lookWhenDue))
     return LiveConfig.of({ current: () => config, look, onChange: (changed) => void listeners.push(changed) })
   },
   Effect.annotateLogs({ service: "config" })

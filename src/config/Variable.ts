@@ -27,8 +27,6 @@ export interface Variable<A> {
   readonly secret: boolean
   /** An empty text is a value of its own; for all others it counts as absent. */
   readonly emptyIsValue: boolean
-  /** The feature it waits for: until then it is read and checked but has no effect. */
-  readonly activeFrom: string | undefined
   /** Fails with what is allowed. */
   readonly decode: (text: string, ambient: Ambient) => Result.Result<A, string>
   /** Canonical text that `decode` takes back. A method, so that variables of any type fit one list. */
@@ -41,7 +39,6 @@ export interface VariableOptions {
   readonly doc: string
   readonly reloadable?: boolean
   readonly emptyIsValue?: boolean
-  readonly activeFrom?: string
 }
 
 /** A codec that may look around, such as for `auto`. */
@@ -51,7 +48,7 @@ export interface AmbientCodec<A> extends Omit<Codec<A>, "decode"> {
 
 /** Defines the variables of one group, with what they have in common. */
 export const inGroup =
-  (group: string, common: Pick<VariableOptions, "reloadable" | "activeFrom"> = {}) =>
+  (group: string, common: Pick<VariableOptions, "reloadable"> = {}) =>
   <A>(codec: AmbientCodec<A>, options: VariableOptions): Variable<A> => ({
     name: options.name,
     group,
@@ -60,7 +57,6 @@ export const inGroup =
     reloadable: options.reloadable ?? common.reloadable ?? false,
     secret: codec.secret ?? false,
     emptyIsValue: options.emptyIsValue ?? false,
-    activeFrom: options.activeFrom ?? common.activeFrom,
     decode: codec.decode,
     encode: (value) => codec.encode(value)
   })

@@ -66,7 +66,7 @@ const clash = (one: Opened, other: Opened, reusePort: boolean): boolean => {
 const distinctListeners: Check = (values) => {
   const seen: Array<Opened> = []
   for (const [field, enabled] of listeners) {
-    const opened = variables[field].activeFrom === undefined && (enabled === undefined || values[enabled] === true)
+    const opened = enabled === undefined || values[enabled] === true
     const value: Endpoint | ReadonlyArray<Endpoint> | undefined = opened ? values[field] : undefined
     if (value === undefined) continue
     for (const { address, port } of "port" in value ? [value] : value) {
@@ -133,6 +133,15 @@ const checks: ReadonlyArray<Check> = [
       values.shutdownPaceMs > values.shutdownTimeoutMs,
       "shutdownPaceMs",
       "at most EDGEPROXY_SHUTDOWN_TIMEOUT_SECS, in whose last seconds it falls"
+    )
+  ),
+  check(["shutdownGraceMs", "shutdownPaceMs", "shutdownTimeoutMs"], (values) =>
+    conflict(
+      values.shutdownGraceMs <= values.shutdownTimeoutMs &&
+        values.shutdownPaceMs <= values.shutdownTimeoutMs &&
+        values.shutdownGraceMs + values.shutdownPaceMs > values.shutdownTimeoutMs,
+      "shutdownPaceMs",
+      "at most what EDGEPROXY_SHUTDOWN_GRACE_SECS leaves of EDGEPROXY_SHUTDOWN_TIMEOUT_SECS"
     )
   ),
   check(["shutdownGraceMs", "shutdownTimeoutMs"], (values) =>

@@ -2,7 +2,7 @@ import type { Loaded } from "./load.ts"
 import type { Variable } from "./Variable.ts"
 import { fields, variableOf } from "./variables.ts"
 
-const legend = `**R**: made to change while the process runs, from the release on that watches a file for it. **Not yet**: read and checked, takes effect in a later release.
+const legend = `**R**: may change while the process runs, through the [file that is watched](#settings-that-change-live).
 A default of *(none)* is no value; an empty text counts as not set. Durations take decimals. A secret may also come from
 the file that \`<name>_FILE\` names.`
 
@@ -14,9 +14,8 @@ const defaultCell = (variable: Variable<unknown>): string => {
 }
 
 const row = (variable: Variable<unknown>): string => {
-  const marks = [variable.reloadable ? "R" : "", variable.activeFrom === undefined ? "" : "not yet"]
   const meaning = variable.secret ? `${variable.doc} (secret)` : variable.doc
-  const cells = [`\`${variable.name}\``, defaultCell(variable), marks.filter(Boolean).join(", "), meaning]
+  const cells = [`\`${variable.name}\``, defaultCell(variable), variable.reloadable ? "R" : "", meaning]
   return `| ${cells.map(cell).join(" | ")} |`
 }
 
@@ -24,9 +23,7 @@ const row = (variable: Variable<unknown>): string => {
 export const configurationMarkdown = (): string => {
   const groups = Map.groupBy(fields.map(variableOf), (variable) => variable.group)
   const tables = [...groups].map(([group, variables]) =>
-    [`### ${group}`, "", "| variable | default | marks | meaning |", "|---|---|---|---|", ...variables.map(row)].join(
-      "\n"
-    )
+    [`### ${group}`, "", "| variable | default | | meaning |", "|---|---|---|---|", ...variables.map(row)].join("\n")
   )
   return [legend, ...tables].join("\n\n") + "\n"
 }

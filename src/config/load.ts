@@ -7,10 +7,12 @@ import { type Ambient, defaultText, type Variable } from "./Variable.ts"
 import { type ConfigValues, type Field, fields, variableOf } from "./variables.ts"
 
 /** Where a value comes from; `file` is the one `<name>_FILE` names. */
-export type Source = "default" | "environment" | "file"
+export type Source = "default" | "environment" | "file" | "configuration file"
 
 interface LoadInput {
   readonly env: Readonly<Record<string, string | undefined>>
+  /** Of the configuration file; they win. */
+  readonly settings?: Readonly<Record<string, string>>
   /** Default of EDGEPROXY_POP_ID. */
   readonly hostname: string
   /** Standard output is a terminal: the default of EDGEPROXY_LOG_FORMAT. */
@@ -44,6 +46,11 @@ const shown = (variable: Variable<unknown>, text: string): string => {
 /** What the operator has set; undefined for nothing. */
 const given = (variable: Variable<unknown>, input: LoadInput): Result.Result<Given | undefined, ConfigProblem> => {
   const { name } = variable
+  const setting = input.settings?.[name]
+  if (setting !== undefined) {
+    const isSet = setting !== "" || variable.emptyIsValue
+    return Result.succeed(isSet ? { name, text: setting, source: "configuration file" } : undefined)
+  }
   const text = input.env[name]
   const isSet = text !== undefined && (text !== "" || variable.emptyIsValue)
   const fileName = `${name}_FILE`
@@ -61,14 +68,6 @@ const given = (variable: Variable<unknown>, input: LoadInput): Result.Result<Giv
   return Result.succeed(isSet ? { name, text, source: "environment" } : undefined)
 }
 
-/** Set to something else than its default, and the feature it belongs to is still to come. */
-const inactive = (variable: Variable<unknown>, value: unknown, ambient: Ambient): string | undefined => {
-  if (variable.activeFrom === undefined) return undefined
-  const usual = variable.decode(defaultText(variable, ambient), ambient)
-  if (Result.isSuccess(usual) && variable.encode(usual.success) === variable.encode(value)) return undefined
-  return `${variable.name} is not active yet: it takes effect with ${variable.activeFrom}`
-}
-
 /**
  * Reads the configuration from the environment. Pure: files are read through `input.readFile`. Fails with every bad
  * variable at once.
@@ -79,7 +78,6 @@ export const load = (input: LoadInput): Result.Result<Loaded, ConfigError> => {
   const sources: Partial<Record<Field, Source>> = {}
   const texts: Partial<Record<Field, Given>> = {}
   const problems: Array<ConfigProblem> = []
-  const warnings: Array<string> = []
 
   const blame = (field: Field, allowed: string): void => {
     const variable = variableOf(field)
@@ -103,8 +101,6 @@ export const load = (input: LoadInput): Result.Result<Loaded, ConfigError> => {
       continue
     }
     values[field] = value.success
-    const warning = found.success === undefined ? undefined : inactive(variable, value.success, ambient)
-    if (warning !== undefined) warnings.push(warning)
   }
 
   // Each value was decoded by the variable of its own field, which is what gives ConfigValues its types.
@@ -116,6 +112,6 @@ export const load = (input: LoadInput): Result.Result<Loaded, ConfigError> => {
     // Without a problem every field has a value and a source.
     config: decoded as ConfigValues,
     sources: sources as Record<Field, Source>,
-    warnings: [...unknownNames(input.env), ...warnings]
+    warnings: unknownNames(input.env)
   })
 }

@@ -65,6 +65,8 @@ export class RoutingTable extends Context.Service<
     readonly status: () => TableStatus
     /** Takes a held update now; false when none is held. */
     readonly confirm: Effect.Effect<boolean>
+    /** The options have changed: an update that is held may not have to be any more, or not as long. */
+    readonly reconsider: Effect.Effect<void>
     /** Takes changes that this POP has made durable: they are in force when it completes, never held (T5). */
     readonly apply: (changes: ReadonlyArray<LocalChange>) => Effect.Effect<void>
     /** Hosts that rows name (R9). */
@@ -86,6 +88,7 @@ export class RoutingTable extends Context.Service<
 type Message =
   | { readonly _tag: "Source"; readonly event: SourceEvent }
   | { readonly _tag: "HoldElapsed"; readonly held: Held }
+  | { readonly _tag: "Reconsider" }
   | { readonly _tag: "Confirm"; readonly reply: Deferred.Deferred<boolean> }
   | { readonly _tag: "Local"; readonly changes: ReadonlyArray<LocalChange>; readonly reply: Deferred.Deferred<void> }
   | { readonly _tag: "LocalDue" }
@@ -105,6 +108,7 @@ interface Held {
   shrink: Shrink
   /** Those that would leave the rotation. */
   lost: ReadonlySet<string>
+  since: number
 }
 
 const MAILBOX = 16
@@ -279,7 +283,12 @@ export const make = Effect.fnUntraced(
     })
 
     const wakeForHold = (waiting: Held) =>
-      FiberHandle.run(holdTimer, actor.tell({ _tag: "HoldElapsed", held: waiting }).pipe(Effect.delay(options.holdMs)))
+      FiberHandle.run(
+        holdTimer,
+        actor
+          .tell({ _tag: "HoldElapsed", held: waiting })
+          .pipe(Effect.delay(Math.max(0, waiting.since + options.holdMs - now())))
+      )
 
     const hold = Effect.fnUntraced(function* (table: OwnTable, shrink: Shrink, losing: ReadonlyArray<string>) {
       // What it would remove has to stand unchanged, or become less; whatever else changes does not count.
@@ -290,7 +299,7 @@ export const make = Effect.fnUntraced(
         known.lost = new Set(losing)
         return
       }
-      const next: Held = { table, shrink, lost: new Set(losing) }
+      const next: Held = { table, shrink, lost: new Set(losing), since: now() }
       held = next
       yield* Effect.logError("update held: it would remove too many backends at once", {
         ...shrink,
@@ -331,12 +340,21 @@ export const make = Effect.fnUntraced(
       if (message._tag === "HoldElapsed") {
         if (held !== message.held) return
         // Nobody can tell whether it stands while the source is lost.
-        if (lost !== undefined) return yield* Effect.asVoid(wakeForHold(message.held))
+        if (lost !== undefined) {
+          message.held.since = now()
+          return yield* Effect.asVoid(wakeForHold(message.held))
+        }
         yield* Effect.logWarning("held update taken: it has stood unchanged", {
           ...held.shrink,
           heldMs: options.holdMs
         })
         return yield* publish(message.held.table, "source")
+      }
+      if (message._tag === "Reconsider") {
+        if (held === undefined) return
+        if (mustHold(held.shrink, options.maxShrink)) return yield* Effect.asVoid(wakeForHold(held))
+        yield* Effect.logWarning("held update taken: so much may be removed now", held.shrink)
+        return yield* publish(held.table, "source")
       }
       if (message._tag === "Confirm") {
         const confirmed = held
@@ -396,6 +414,7 @@ export const make = Effect.fnUntraced(
           held: held?.shrink
         }
       },
+      reconsider: actor.tell({ _tag: "Reconsider" }),
       confirm: Effect.gen(function* () {
         const reply = yield* Deferred.make<boolean>()
         yield* actor.tell({ _tag: "Confirm", reply })

@@ -20,6 +20,8 @@ export class Shutdown extends Context.Service<
     readonly failed: Deferred.Deferred<never, Error>
     /** The second one: close at once. */
     readonly hurry: Deferred.Deferred<void>
+    /** Somebody has asked for the end: the next one is in a hurry. */
+    asked: boolean
     report: DrainReport | undefined
   }
 >()("edgeproxy/traffic/Shutdown") {}
@@ -29,6 +31,7 @@ export const make = (): Shutdown["Service"] => ({
   handedOver: Deferred.makeUnsafe(),
   failed: Deferred.makeUnsafe(),
   hurry: Deferred.makeUnsafe(),
+  asked: false,
   report: undefined
 })
 
@@ -38,8 +41,13 @@ export const handOver = (shutdown: Shutdown["Service"]): void => {
   Deferred.doneUnsafe(shutdown.requested, Effect.void)
 }
 
-/** A signal has come: the first asks for the end, the next for haste (S2). For callbacks. */
-export const request = ({ hurry, requested }: Shutdown["Service"]): void => {
-  const first = Deferred.doneUnsafe(requested, Effect.void)
-  if (!first) Deferred.doneUnsafe(hurry, Effect.void)
+/**
+ * A signal has come: the first asks for the end, the next for haste (S2). After a handover the end is on its way already, and
+ * still the first signal is no haste. For callbacks.
+ */
+export const request = (shutdown: Shutdown["Service"]): void => {
+  const { asked, hurry, requested } = shutdown
+  shutdown.asked = true
+  Deferred.doneUnsafe(requested, Effect.void)
+  if (asked) Deferred.doneUnsafe(hurry, Effect.void)
 }

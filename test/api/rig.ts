@@ -102,6 +102,7 @@ export const make = Effect.fnUntraced(function* ({ tokens = true, ...options }: 
       state.held = false
       return held
     }),
+    reconsider: Effect.void,
     apply: () => Effect.void
   })
   const services = Layer.mergeAll(

@@ -48,6 +48,7 @@ const make = Effect.fnUntraced(function* (
     firstTable: Effect.void,
     status: () => ({ ...empty, backends: 0, quarantined: 0, ageMs: 0, lost: undefined, held: undefined }),
     confirm: Effect.succeed(false),
+    reconsider: Effect.void,
     apply: () => Effect.void
   })
   const services = yield* Layer.build(

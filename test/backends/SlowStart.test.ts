@@ -31,6 +31,7 @@ const make = Effect.gen(function* () {
     firstTable: Deferred.await(first),
     status: () => ({ ...empty, backends: 0, quarantined: 0, ageMs: 0, lost: undefined, held: undefined }),
     confirm: Effect.succeed(false),
+    reconsider: Effect.void,
     apply: () => Effect.void
   })
   const services = yield* Layer.build(

@@ -2,12 +2,12 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { randomInt } from "node:crypto"
-import { mkdirSync, readFileSync, rmSync } from "node:fs"
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs"
 import { close } from "../../layers/transport-splice/libc.ts"
 import { listenSocket } from "../../layers/transport-splice/listenSocket.ts"
 import type { Endpoint } from "../../src/traffic/Transport.ts"
 import { defaults } from "../e2e/setup.ts"
-import { type EdgeProcess, scratch, spawnEdge } from "../support/EdgeProcess.ts"
+import { bundleDirectory, type EdgeProcess, scratch, spawnEdge } from "../support/EdgeProcess.ts"
 import { createDatabase } from "../support/routingDb.ts"
 import { eventually } from "../support/Watch.ts"
 import { chaosBackend } from "./chaosBackend.ts"
@@ -163,6 +163,108 @@ for (const engine of engines.filter(() => process.platform === "linux")) {
     )
   })
 }
+
+describe("a handover", () => {
+  /** A proxy that carries a transfer, at an address of its own. */
+  const carrying = Effect.fnUntraced(function* (more: Readonly<Record<string, string>> = {}, ownBundle?: string) {
+    const { port, row } = yield* chaosBackend("a")
+    const database = `${yield* scratch}/routing.db`
+    createDatabase(database, [row()])
+    const address = host()
+    const edge = yield* spawnEdge({
+      env: { ...defaults(database), LISTEN_ADDR: `${address}:8080`, API_LISTEN_ADDR: `${address}:8081`, ...more },
+      ...(ownBundle === undefined ? {} : { bundle: ownBundle })
+    })
+    yield* begun(edge)
+    const going = yield* transfer(endpoint(address, 8080), brazilian(1), 1)
+    return { address, edge, going, port }
+  })
+
+  const call = (address: string, method: string, path: string, body?: object) =>
+    Effect.promise(async () => {
+      const response = await fetch(`http://${address}:8081${path}`, {
+        method,
+        headers: { "content-type": "application/json" },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) })
+      })
+      await response.arrayBuffer()
+      return response.status
+    })
+
+  it.live(
+    "leaves registered backends alone that tell the successor that they live, however long the old process drains",
+    () =>
+      Effect.gen(function* () {
+        const { address, edge, going, port } = yield* carrying({
+          HEARTBEAT_TTL_SECS: "1",
+          SHUTDOWN_TIMEOUT_SECS: "600"
+        })
+        const registration = { id: "r", app: "shop", region: "sa", ip: "127.0.0.1", port }
+        assert.strictEqual(yield* call(address, "POST", "/api/v1/register", registration), 201)
+        const next = yield* handOver(edge, edge.pid)
+        // Longer than it takes to expire, and to be deleted.
+        const answers: Array<number> = []
+        for (let beat = 0; beat < 36; beat++) {
+          answers.push(yield* call(address, "POST", "/api/v1/heartbeat/r"))
+          yield* Effect.sleep(330)
+        }
+        assert.deepStrictEqual(new Set(answers), new Set([200]))
+        assert.isFalse(isGone(edge.pid))
+        const told = edge.logs.filter(({ message }) => /not heard of|silent/.test(message))
+        assert.deepStrictEqual(told, [])
+        assert.strictEqual(yield* going.finish, "whole")
+        process.kill(next, "SIGTERM")
+        yield* edge.exit
+      }).pipe(Effect.scoped),
+    patience + 30_000
+  )
+
+  it.live("works when the next version already lies in the place of this one", () =>
+    Effect.gen(function* () {
+      const copy = `${yield* scratch}/dist`
+      cpSync(bundleDirectory, copy, { recursive: true })
+      const { edge, going } = yield* carrying({}, `${copy}/edgeproxy.js`)
+      // What the next version calls otherwise.
+      for (const name of readdirSync(`${copy}/chunks`))
+        if (name.startsWith("Successor-")) rmSync(`${copy}/chunks/${name}`)
+      const next = yield* handOver(edge, edge.pid)
+      assert.strictEqual(yield* going.finish, "whole")
+      process.kill(next, "SIGTERM")
+      yield* edge.exit
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("is no reason for haste: the first signal that asks the old process to end lets it drain on", () =>
+    Effect.gen(function* () {
+      const { edge, going } = yield* carrying({ SHUTDOWN_TIMEOUT_SECS: "60" })
+      const next = yield* handOver(edge, edge.pid)
+      edge.signal("SIGTERM")
+      yield* going.peer.awaitBytes(going.peer.received() + 200_000)
+      assert.isFalse(isGone(edge.pid))
+      assert.strictEqual(yield* going.finish, "whole")
+      process.kill(next, "SIGTERM")
+      yield* edge.exit
+      assert.notInclude(
+        edge.logs.map(({ message }) => message),
+        "forced"
+      )
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("is given up when the process is asked to end meanwhile: nobody is left to serve", () =>
+    Effect.gen(function* () {
+      const { address, edge, going } = yield* carrying()
+      edge.signal("SIGUSR2")
+      yield* edge.log("handing over")
+      edge.signal("SIGTERM")
+      yield* edge.log("no handover")
+      assert.strictEqual(yield* going.finish, "whole")
+      assert.strictEqual((yield* edge.exit).code, 0)
+      const { outcome } = yield* visit(endpoint(address, 8080), brazilian(2), 2)
+      assert.strictEqual(outcome, "ECONNREFUSED")
+    }).pipe(Effect.scoped)
+  )
+})
 
 describe("a handover that can't be", () => {
   it.live("leaves everything as it was, and says why", () =>

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as TestClock from "effect/testing/TestClock"
@@ -12,6 +13,7 @@ import { type FileSettings, loadFile } from "../../src/config/configFile.ts"
 import { EdgeConfig } from "../../src/config/EdgeConfig.ts"
 import { ConfigFile, LiveConfig } from "../../src/config/LiveConfig.ts"
 import { load } from "../../src/config/load.ts"
+import { Conditions } from "../../src/observe/Conditions.ts"
 import { settled } from "../support/settled.ts"
 import { tempDirectory } from "../support/tempDirectory.ts"
 
@@ -93,11 +95,16 @@ const make = Effect.fnUntraced(function* (env: Readonly<Record<string, string>> 
     load({ env: { ...env, ...settings }, hostname: "here" })
   const config = yield* Effect.fromResult(loadWith({}))
   const services = yield* Layer.build(
-    LiveConfig.layer({ loadWith }).pipe(Layer.provide([file, EdgeConfig.layer(config.config), Supervisor.layer]))
+    LiveConfig.layer({ loadWith }).pipe(
+      Layer.provide([file, EdgeConfig.layer(config.config), Supervisor.layer]),
+      Layer.provideMerge(Conditions.layer)
+    )
   )
   const live = yield* Effect.provide(LiveConfig, services)
+  const { present } = yield* Effect.provide(Conditions, services)
   return {
     live,
+    present,
     write: (content: object) => {
       next = content
       return Effect.andThen(TestClock.adjust(INTERVAL_MS), settled)
@@ -120,7 +127,7 @@ describe("the live configuration", () => {
 
   it.effect("leaves everything as it was for a file that is wrong anywhere", () =>
     Effect.gen(function* () {
-      const { live, write } = yield* make()
+      const { live, present, write } = yield* make()
       yield* write({ rate_limit_burst: 22 })
       const before = live.current()
       for (const wrong of [
@@ -130,10 +137,30 @@ describe("the live configuration", () => {
       ]) {
         yield* write(wrong)
         assert.strictEqual(live.current(), before)
+        assert.deepStrictEqual(present(), ["config-file"])
       }
       yield* write({ rate_limit_burst: 33 })
       assert.strictEqual(live.current().rateLimitBurst, 33)
+      assert.deepStrictEqual(present(), [])
     })
+  )
+
+  it.effect("tells of one change after the other, however many look at once", () =>
+    Effect.gen(function* () {
+      const { live, write } = yield* make({ EDGEPROXY_CONFIG_WATCH_INTERVAL_SECS: "3600" })
+      const told: Array<number> = []
+      live.onChange(() => Effect.sleep(100))
+      live.onChange(({ rateLimitBurst }) => Effect.sync(() => void told.push(rateLimitBurst)))
+      write({ rate_limit_burst: 11 })
+      const first = yield* Effect.forkScoped(live.look)
+      yield* settled
+      write({ rate_limit_burst: 22 })
+      const second = yield* Effect.forkScoped(live.look)
+      yield* settled
+      yield* TestClock.adjust(200)
+      yield* Effect.all([Fiber.join(first), Fiber.join(second)])
+      assert.deepStrictEqual(told, [11, 22])
+    }).pipe(Effect.scoped)
   )
 })
 

@@ -64,6 +64,7 @@ export const make = Effect.fnUntraced(function* () {
       held: undefined
     }),
     confirm: Effect.succeed(false),
+    reconsider: Effect.void,
     apply: () => Effect.void
   })
   const script = ScriptedTransport.make(() => 0)

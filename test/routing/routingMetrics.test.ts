@@ -41,6 +41,7 @@ const make = Effect.fnUntraced(function* (options?: RoutingOptions) {
     firstTable: Effect.void,
     status: () => status,
     confirm: Effect.succeed(false),
+    reconsider: Effect.void,
     apply: () => Effect.void
   })
   const services = yield* Layer.build(Layer.merge(routing(options), Layer.succeed(RoutingTable, table)))

@@ -98,6 +98,7 @@ export const make = Effect.fnUntraced(function* (options: TrafficRigOptions = {}
       held: undefined
     }),
     confirm: Effect.succeed(false),
+    reconsider: Effect.void,
     apply: () => Effect.void
   })
   const shutdown = Shutdown.make()

@@ -105,6 +105,9 @@ const make = Effect.fnUntraced(function* (env: Readonly<Record<string, string>> 
   return {
     live,
     present,
+    put: (content: object): void => {
+      next = content
+    },
     write: (content: object) => {
       next = content
       return Effect.andThen(TestClock.adjust(INTERVAL_MS), settled)
@@ -147,14 +150,14 @@ describe("the live configuration", () => {
 
   it.effect("tells of one change after the other, however many look at once", () =>
     Effect.gen(function* () {
-      const { live, write } = yield* make({ EDGEPROXY_CONFIG_WATCH_INTERVAL_SECS: "3600" })
+      const { live, put } = yield* make({ EDGEPROXY_CONFIG_WATCH_INTERVAL_SECS: "3600" })
       const told: Array<number> = []
       live.onChange(() => Effect.sleep(100))
       live.onChange(({ rateLimitBurst }) => Effect.sync(() => void told.push(rateLimitBurst)))
-      write({ rate_limit_burst: 11 })
+      put({ rate_limit_burst: 11 })
       const first = yield* Effect.forkScoped(live.look)
       yield* settled
-      write({ rate_limit_burst: 22 })
+      put({ rate_limit_burst: 22 })
       const second = yield* Effect.forkScoped(live.look)
       yield* settled
       yield* TestClock.adjust(200)

@@ -244,7 +244,7 @@ export const cases: ReadonlyArray<Case> = [
       // backend's kernel now and then takes more than it first said.
       const piece = seededBytes(3, 16_384)
       const waits = Effect.gen(function* () {
-        for (let look = 0; look < 5; look++) {
+        for (let look = 0; look < 25; look++) {
           if ((rig.counts(client.id)?.waiting ?? 0) === 0) return false
           yield* Effect.sleep(3)
         }

@@ -16,11 +16,8 @@ const upTo = (count: number): ReadonlyArray<number> => Array.from({ length: coun
 
 /** Served as soon as there is a thread to do it. */
 const comesBack = (rig: Rig.Rig) =>
-  connect(rig.listener.address).pipe(
-    Effect.asVoid,
-    Effect.scoped,
-    Effect.retry({ times: 200, schedule: Schedule.spaced(20) })
-  )
+  // One that was not heard of yet would be found in the engine after the rig has ended.
+  rig.client().pipe(Effect.asVoid, Effect.scoped, Effect.retry({ times: 200, schedule: Schedule.spaced(20) }))
 
 describe("threads of the node engine that die", () => {
   layer(threaded({ threads: 2, maxConnections: 1_000 }), { excludeTestServices: true })("two of them", (it) => {

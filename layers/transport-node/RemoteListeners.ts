@@ -25,6 +25,8 @@ interface State {
   connections: number
   /** Who waits for a thread to listen, or to have stopped. */
   readonly waiting: Map<RemoteEngine, (message: Heard | undefined) => void>
+  /** Threads that can't have the port: it is that of a socket from outside, which is another thread's and is not shared. */
+  readonly without: Set<RemoteEngine>
   isOpen: boolean
 }
 
@@ -50,6 +52,7 @@ export class RemoteListeners {
       paused: undefined,
       connections: 0,
       waiting: new Map(),
+      without: new Set(),
       isOpen: false
     }
     const closed = yield* Effect.cached(Effect.suspend(() => this.close(state)))
@@ -106,7 +109,8 @@ export class RemoteListeners {
 
   /** Tells a thread that begins of every listener. */
   tellAll(engine: RemoteEngine): void {
-    for (const { isOpen, number, options, waiting } of this.states.values()) {
+    for (const { isOpen, number, options, waiting, without } of this.states.values()) {
+      if (without.has(engine)) continue
       if (isOpen || waiting.has(engine)) engine.say({ op: "listen", listener: number, options, fd: undefined })
     }
   }
@@ -125,12 +129,21 @@ export class RemoteListeners {
     const { address } = state.options
     const passed = yield* PassedSockets
     const fds = this.engines.map(() => passed.take(address))
-    if (this.engines.length > 1 && fds.every((fd) => fd === undefined)) yield* tryPort(state.options)
+    const own = fds.every((fd) => fd === undefined)
+    if (this.engines.length > 1 && own) yield* tryPort(state.options)
     this.states.set(state.number, state)
     let bound: Endpoint = address
     // One after the other: the first one's port is that of all.
     for (const [index, engine] of this.engines.entries()) {
-      bound = yield* this.openIn(engine, state, fds[index])
+      const opened = this.openIn(engine, state, fds[index])
+      // Whoever passes one socket need not have made it such that others can be bound beside it (`ReusePort=` of systemd).
+      const alone = opened.pipe(
+        Effect.catchIf(
+          ({ reason }) => reason === "InUse" && !own && fds[index] === undefined,
+          () => Effect.sync(() => void state.without.add(engine))
+        )
+      )
+      bound = (yield* alone) ?? bound
       state.options = { ...state.options, address: bound }
     }
     state.isOpen = true

@@ -6,9 +6,11 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs"
 import { close } from "../../layers/transport-splice/libc.ts"
 import { listenSocket } from "../../layers/transport-splice/listenSocket.ts"
 import type { Endpoint } from "../../src/traffic/Transport.ts"
+import { ca, certificates } from "../e2e/secure.ts"
 import { defaults } from "../e2e/setup.ts"
 import { bundleDirectory, type EdgeProcess, scratch, spawnEdge } from "../support/EdgeProcess.ts"
 import { createDatabase } from "../support/routingDb.ts"
+import { Wire } from "../support/tcp.ts"
 import { eventually } from "../support/Watch.ts"
 import { chaosBackend } from "./chaosBackend.ts"
 import { engines, mishaps, patience, rounds, tell } from "./scene.ts"
@@ -263,6 +265,96 @@ describe("a handover", () => {
       const { outcome } = yield* visit(endpoint(address, 8080), brazilian(2), 2)
       assert.strictEqual(outcome, "ECONNREFUSED")
     }).pipe(Effect.scoped)
+  )
+})
+
+describe.skipIf(process.platform !== "linux").each(engines)("a TLS listener, engine %s", (TRANSPORT) => {
+  const secured = Effect.provideService(Wire, { client: { ca: ca.chain, servername: "main.example" } })
+  const restarts = 3 * rounds
+
+  const scene = Effect.gen(function* () {
+    const { row } = yield* chaosBackend("a")
+    const database = `${yield* scratch}/routing.db`
+    createDatabase(database, [row()])
+    const address = host()
+    const { env } = yield* certificates
+    return {
+      plain: endpoint(address, 8080),
+      secure: endpoint(address, 8443),
+      env: {
+        ...defaults(database),
+        ...env,
+        TRANSPORT,
+        TRANSPORT_THREADS: "2",
+        LISTEN_ADDR: `${address}:8080`,
+        TLS_LISTEN_ADDR: `${address}:8443`,
+        API_LISTEN_ADDR: `${address}:8081`,
+        OVERLOAD_LOOP_DELAY_MS: "10000"
+      }
+    }
+  })
+
+  it.live(
+    `passes through ${restarts} handovers under load: no handshake fails, nothing is cut`,
+    () =>
+      Effect.gen(function* () {
+        const { env, secure } = yield* scene
+        const edge = yield* spawnEdge({ env })
+        yield* begun(edge)
+        const clients = yield* secured(load(secure))
+        yield* clients.more(20)
+        let pid = edge.pid
+        for (const restart of upTo(restarts)) {
+          const long = yield* Effect.forEach(upTo(3), (index) =>
+            secured(transfer(secure, brazilian(index), 10 * restart + index))
+          )
+          const next = yield* handOver(edge, pid)
+          assert.isFalse(isGone(pid))
+          const outcomes = yield* Effect.forEach(long, ({ finish }) => finish, { concurrency: 3 })
+          assert.deepStrictEqual(outcomes, ["whole", "whole", "whole"])
+          const old = pid
+          yield* eventually("the end of the old process", () => isGone(old))
+          pid = next
+          yield* clients.more(20)
+        }
+        const visits = yield* clients.stop
+        assert.deepStrictEqual(mishaps(visits), {})
+        assert.deepStrictEqual(errorsOf(edge), [])
+        process.kill(pid, "SIGTERM")
+        assert.strictEqual((yield* edge.exit).code, 0)
+        assert.isAtLeast(edge.entries.length, visits.length)
+      }).pipe(Effect.scoped),
+    patience + restarts * 10_000
+  )
+
+  it.live(
+    "is taken from systemd, and clients wait where there is no process",
+    () =>
+      Effect.gen(function* () {
+        const { env, plain, secure } = yield* scene
+        const passed = yield* Effect.forEach([plain, secure], (address) =>
+          Effect.acquireRelease(
+            listenSocket({ address, ipv6Only: false, backlog: 4_096, prerouteMs: 5_000, keepaliveMs: 0 }),
+            ({ fd }) => Effect.sync(() => void close(fd))
+          )
+        )
+        const first = yield* Effect.forkScoped(secured(visit(secure, brazilian(1), 1)))
+        const fds = passed.map(({ fd }) => fd)
+        let edge = yield* spawnEdge({ env, passed: fds })
+        yield* begun(edge)
+        const clients = yield* secured(load(secure))
+        for (const _ of upTo(2 * rounds)) {
+          yield* clients.more(10)
+          assert.deepStrictEqual(yield* edge.stop, { code: 0, signal: null })
+          edge = yield* spawnEdge({ env, passed: fds })
+          yield* begun(edge)
+        }
+        yield* clients.more(10)
+        assert.deepStrictEqual(mishaps(yield* clients.stop), {})
+        assert.strictEqual((yield* Fiber.join(first)).outcome, "whole")
+        assert.strictEqual((yield* edge.stop).code, 0)
+      }).pipe(Effect.scoped),
+    patience + rounds * 20_000
   )
 })
 

@@ -2,12 +2,12 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { writeFile } from "node:fs/promises"
 import { join } from "node:path"
-import * as tls from "node:tls"
+import type * as tls from "node:tls"
 import type { KeyPair } from "../../src/tls/ServerTls.ts"
 import type { Endpoint } from "../../src/traffic/Transport.ts"
 import { authority, certificate } from "../support/certificates.ts"
 import { scratch } from "../support/EdgeProcess.ts"
-import { connect, makePeer, type Peer } from "../support/tcp.ts"
+import { connect, type Peer, Wire } from "../support/tcp.ts"
 
 /** Who has signed the certificates of a file's proxies. */
 export const ca = authority()
@@ -37,16 +37,8 @@ export const connectTls = (
   to: Endpoint,
   options: tls.ConnectionOptions = {}
 ): Effect.Effect<Peer & { readonly tls: tls.TLSSocket }, NodeJS.ErrnoException, Scope.Scope> =>
-  Effect.gen(function* () {
-    const { socket } = yield* connect(to)
-    socket.removeAllListeners("data")
-    socket.pause()
-    const secured = tls.connect({ socket, ca: ca.chain, servername: "main.example", ...options })
-    yield* Effect.addFinalizer(() => Effect.sync(() => secured.destroy()))
-    const peer = makePeer(secured, "fast", socket)
-    yield* Effect.callback<void, NodeJS.ErrnoException>((resume) => {
-      secured.once("secureConnect", () => resume(Effect.void))
-      secured.once("error", (error) => resume(Effect.fail(error)))
-    })
-    return Object.assign(peer, { tls: secured })
-  })
+  connect(to).pipe(
+    Effect.provideService(Wire, { client: { ca: ca.chain, servername: "main.example", ...options } }),
+    // With such a wire it is one.
+    Effect.map((peer) => Object.assign(peer, { tls: peer.socket as tls.TLSSocket }))
+  )

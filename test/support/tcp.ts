@@ -39,10 +39,11 @@ export type Reading = "fast" | "stalled" | { readonly bytes: number; readonly ms
 
 const TEXT_BYTES = 65_536
 
-/** What a test's ends speak over TCP: TLS for backends when there are options for it. */
-export const Wire = Context.Reference<{ readonly backend: tls.TlsOptions | undefined }>("test/support/Wire", {
-  defaultValue: () => ({ backend: undefined })
-})
+/** What a test's ends speak over TCP: TLS when there are options for it. */
+export const Wire = Context.Reference<{
+  readonly backend?: tls.TlsOptions | undefined
+  readonly client?: tls.ConnectionOptions
+}>("test/support/Wire", { defaultValue: () => ({}) })
 
 /** `below` is the TCP socket of one that is TLS. */
 export const makePeer = (socket: net.Socket, reading: Reading, below: net.Socket = socket): Peer => {
@@ -135,30 +136,34 @@ export interface ConnectOptions {
   readonly reading?: Reading
 }
 
-/** Completes when the kernel says so; fails with the socket's error. The connection is destroyed with the scope. */
+/** Completes when the kernel says so, or the handshake is done; fails with the socket's error. The connection is destroyed with the scope. */
 export const connect = (
   to: Endpoint,
   options: ConnectOptions = {}
 ): Effect.Effect<Peer, NodeJS.ErrnoException, Scope.Scope> =>
-  Effect.acquireRelease(
-    Effect.callback<Peer, NodeJS.ErrnoException>((resume) => {
-      const socket = net.connect({
-        host: to.address,
-        port: to.port,
-        allowHalfOpen: true,
-        noDelay: true,
-        ...(options.from === undefined ? {} : { localAddress: options.from })
-      })
-      const onError = (error: NodeJS.ErrnoException): void => resume(Effect.fail(error))
-      socket.once("error", onError)
-      socket.once("connect", () => {
-        socket.off("error", onError)
-        resume(Effect.succeed(makePeer(socket, options.reading ?? "fast")))
-      })
-      return Effect.sync(() => socket.destroy())
-    }),
-    ({ socket }) => Effect.sync(() => socket.destroy())
-  )
+  Effect.gen(function* () {
+    const { client } = yield* Wire
+    return yield* Effect.acquireRelease(
+      Effect.callback<Peer, NodeJS.ErrnoException>((resume) => {
+        const below = net.connect({
+          host: to.address,
+          port: to.port,
+          allowHalfOpen: true,
+          noDelay: true,
+          ...(options.from === undefined ? {} : { localAddress: options.from })
+        })
+        const socket = client === undefined ? below : tls.connect({ ...client, socket: below })
+        const onError = (error: NodeJS.ErrnoException): void => resume(Effect.fail(error))
+        socket.once("error", onError)
+        socket.once(client === undefined ? "connect" : "secureConnect", () => {
+          socket.off("error", onError)
+          resume(Effect.succeed(makePeer(socket, options.reading ?? "fast", below)))
+        })
+        return Effect.sync(() => socket.destroy())
+      }),
+      ({ socket }) => Effect.sync(() => socket.destroy())
+    )
+  })
 
 /** A listener of a test: a backend, mostly. */
 export interface Server {

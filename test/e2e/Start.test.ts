@@ -54,7 +54,7 @@ describe("the start", () => {
     Effect.gen(function* () {
       const { endpoint } = yield* serve()
       const taken = `127.0.0.1:${endpoint.port}`
-      const edge = yield* spawnEdge({ env: { LISTEN_ADDR: `127.0.0.1:0,${taken}` } })
+      const edge = yield* spawnEdge({ env: { API_LISTEN_ADDR: "127.0.0.1:0", LISTEN_ADDR: `127.0.0.1:0,${taken}` } })
       assert.deepStrictEqual(yield* edge.exit, { code: 1, signal: null })
       const last = edge.logs.at(-1)
       assert.strictEqual(last?.level, "fatal")
@@ -66,7 +66,7 @@ describe("the start", () => {
   it.live("an address that is not this host's ends it with 1", () =>
     Effect.gen(function* () {
       // Reserved for documentation; binding sends nothing.
-      const edge = yield* spawnEdge({ env: { LISTEN_ADDR: "192.0.2.1:0" } })
+      const edge = yield* spawnEdge({ env: { API_LISTEN_ADDR: "127.0.0.1:0", LISTEN_ADDR: "192.0.2.1:0" } })
       assert.strictEqual((yield* edge.exit).code, 1)
       assert.include(edge.logs.at(-1)?.message, "192.0.2.1")
     })

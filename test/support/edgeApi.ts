@@ -37,7 +37,8 @@ export const apiOf = Effect.fnUntraced(function* (edge: EdgeProcess) {
     return Effect.gen(function* () {
       while (true) {
         last = yield* call("GET", path)
-        if (fits(last)) return last
+        // Asked as often as this, it may ask for patience.
+        if (last.status !== 429 && fits(last)) return last
         yield* Effect.sleep(POLL_MS)
       }
     }).pipe(

@@ -357,7 +357,6 @@ export class NodeConnection
 
   backendError(backend: net.Socket, code: string): void {
     if (this.backend !== backend) return
-    if (this.backend !== backend) return
     const isTls = this.backendSocket !== undefined && !isDialCode(code)
     const error = this.isWarm() ? warmGone(code) : isTls ? tlsDialError(code) : dialError(code)
     if (this.phase === "dialling") return this.failDial(error)

@@ -11,6 +11,7 @@ export type Ability =
   | "hears a reset after a FIN"
   /** Paused or out of descriptors; an engine that can't resets them and counts. */
   | "leaves clients in the backlog"
+  | "keeps connections out of threads' heaps"
   /** An engine that can't stands beside one that can. */
   | "opens connections ahead"
   /** What its kernel still passes on to a slow receiver is no stall, though the engine itself can write nothing. */

@@ -4,5 +4,5 @@ import type { Engine } from "../Engine.ts"
 export const engine: Engine = {
   name: "node",
   layer: NodeTransport.layer,
-  abilities: ["obeys at once", "opens connections ahead"]
+  abilities: ["keeps connections out of threads' heaps", "obeys at once", "opens connections ahead"]
 }

@@ -27,6 +27,7 @@ export const engine: Engine = {
   abilities: [
     "hears a reset behind unread bytes",
     "hears a reset after a FIN",
+    "keeps connections out of threads' heaps",
     "leaves clients in the backlog",
     "obeys at once",
     "opens connections ahead",

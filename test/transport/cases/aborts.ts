@@ -240,8 +240,8 @@ export const cases: ReadonlyArray<Case> = [
       const backend = yield* server.peer(0)
       yield* backend.finish
       yield* client.peer.awaitFin
-      // In small pieces, so that some wait in the engine while it still reads the client; it must be for good, since a
-      // backend's kernel now and then takes more than it first said.
+      // In small pieces, each once the engine has read the last, so that some wait in it while it still reads the client; it
+      // must be for good, since a backend's kernel now and then takes more than it first said.
       const piece = seededBytes(3, 16_384)
       const waits = Effect.gen(function* () {
         for (let look = 0; look < 25; look++) {
@@ -250,15 +250,15 @@ export const cases: ReadonlyArray<Case> = [
         }
         return true
       })
-      yield* client.peer
-        .send(piece)
-        .pipe(
-          Effect.andThen(
-            Effect.callback<void>((resume) => void setImmediate(() => setImmediate(() => resume(Effect.void))))
-          ),
-          Effect.andThen(waits),
-          Effect.repeat({ until: (waiting) => waiting, times: 4_000 })
-        )
+      let sent = 0
+      do {
+        yield* client.peer.send(piece)
+        sent += piece.length
+        yield* eventually(`${sent} bytes read`, () => {
+          const { bytesIn, waiting } = rig.counts(client.id) ?? { bytesIn: 0, waiting: 0 }
+          return bytesIn + waiting >= sent
+        })
+      } while (!(yield* waits))
       assert.isAbove(rig.counts(client.id)?.waiting ?? 0, 0)
       yield* client.peer.finish
       yield* client.peer.awaitClosed

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import type { AccessEntry } from "../../src/observe/AccessLog.ts"
 import { why } from "../e2e/setup.ts"
 import { connect } from "../support/tcp.ts"
 import { chaosBackend } from "./chaosBackend.ts"
@@ -37,10 +38,11 @@ for (const engine of engines) {
           for (const _ of upTo(rounds)) {
             const held = yield* Effect.forEach(upTo(HELD), (index) =>
               Effect.gen(function* () {
-                const peer = yield* connect(edge.address, { from: brazilian(2 * index + 1) })
+                const from = brazilian(2 * index + 1)
+                const peer = yield* connect(edge.address, { from })
                 yield* peer.send("hello")
                 const text = yield* peer.awaitText("hello")
-                return { peer, name: text.slice(0, text.indexOf("\n")) }
+                return { peer, name: text.slice(0, text.indexOf("\n")), client: `${from} ${peer.ports[0]}` }
               })
             )
             const [theirs, others] = [held.filter(({ name }) => name === "a"), held.filter(({ name }) => name !== "a")]
@@ -55,8 +57,9 @@ for (const engine of engines) {
               `${engine}: ${theirs.length} connections of it are closed`,
               Effect.forEach(theirs, ({ peer }) => peer.awaitFin, { concurrency: "unbounded" })
             )
-            const ports = new Set(theirs.map(({ peer }) => peer.ports[0]))
-            const isTheirs = ({ client_port }: { readonly client_port: number }): boolean => ports.has(client_port)
+            const addresses = new Set(theirs.map(({ client }) => client))
+            const isTheirs = ({ client, client_port }: AccessEntry): boolean =>
+              addresses.has(`${client} ${client_port}`)
             // Their own ends are left open, so what closes them on both sides is the proxy.
             for (const { peer } of theirs) yield* peer.finish
             yield* edge.entry(() => edge.entries.slice(entriesFrom).filter(isTheirs).length === theirs.length)

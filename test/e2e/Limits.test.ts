@@ -154,7 +154,7 @@ for (const TRANSPORT of engines) {
           yield* waiting.awaitText("a\n")
           yield* waiting.finish
         }
-        assert.strictEqual((yield* api.call("GET", "/health")).status, 200)
+        yield* api.until("/health", ({ status }) => status === 200)
         assert.strictEqual((yield* edge.stop).code, 0)
       })
     )

@@ -206,7 +206,7 @@ describe("the routing table", () => {
         insertRows(edge.database, rows)
         const began = performance.now()
         const loaded = yield* Effect.raceFirst(
-          edge.log(({ backends }) => backends === 100_001, lines),
+          edge.log(({ backends }) => backends === 100_001, lines, 50_000),
           chatter
         )
         assert.strictEqual(loaded["quarantined"], 0)
@@ -217,9 +217,9 @@ describe("the routing table", () => {
         assert.strictEqual(name, "a")
         const again = edge.logs.length
         runSql(edge.database, "DELETE FROM backends WHERE id <> 'a'")
-        yield* edge.log(({ backends }) => backends === 1, again)
+        yield* edge.log(({ backends }) => backends === 1, again, 50_000)
       }),
-    60_000
+    110_000
   )
 
   it.live("a mass delete is held, and taken when it stands", () =>

@@ -39,8 +39,8 @@ export interface EdgeProcess {
   readonly errorText: () => string
   /** Its access log so far, as far as it goes to standard output. */
   readonly entries: ReadonlyArray<AccessEntry>
-  /** The first log line that fits, past or to come. `from` skips earlier lines. */
-  readonly log: (fits: string | ((line: LogLine) => boolean), from?: number) => Effect.Effect<LogLine>
+  /** The first log line that fits, past or to come. `from` skips earlier lines; `ms` is the patience for what takes long. */
+  readonly log: (fits: string | ((line: LogLine) => boolean), from?: number, ms?: number) => Effect.Effect<LogLine>
   readonly entry: (fits: (entry: AccessEntry) => boolean) => Effect.Effect<AccessEntry>
   /** Waits until so many connections have ended. */
   readonly entryCount: (count: number) => Effect.Effect<ReadonlyArray<AccessEntry>>
@@ -166,8 +166,8 @@ export const spawnEdge = (options: EdgeOptions = {}): Effect.Effect<EdgeProcess,
       const ended = exit === undefined ? "running" : `ended with ${exit.code ?? exit.signal}`
       return `; the process is ${ended}, ${entries.length} access entries\n${errorText}${last.join("\n")}`
     }
-    const until = <A>(what: string, look: () => A | undefined | false): Effect.Effect<A> =>
-      watch.until(() => what + state(), look)
+    const until = <A>(what: string, look: () => A | undefined | false, ms?: number): Effect.Effect<A> =>
+      watch.until(() => what + state(), look, ms)
     const awaitExit = until("exit", () => exit)
 
     return {
@@ -179,9 +179,9 @@ export const spawnEdge = (options: EdgeOptions = {}): Effect.Effect<EdgeProcess,
       logs,
       errorText: () => errorText,
       entries,
-      log: (fits, from = 0) => {
+      log: (fits, from = 0, ms) => {
         const test = typeof fits === "string" ? (line: LogLine) => line.message.includes(fits) : fits
-        return until(`log line ${String(fits)}`, () => logs.slice(from).find(test))
+        return until(`log line ${String(fits)}`, () => logs.slice(from).find(test), ms)
       },
       entry: (fits) => until(`access entry ${String(fits)}`, () => entries.find(fits)),
       entryCount: (count) => until(`${count} access entries`, () => entries.length >= count && entries),

@@ -1,6 +1,7 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
 import { randomBytes } from "node:crypto"
 import { Supervisor } from "../../src/actor/Supervisor.ts"
 import { Collectors } from "../../src/observe/Collectors.ts"
@@ -91,10 +92,10 @@ const make = Effect.fnUntraced(
       }
     })
 
-    const first: Found =
-      own === undefined
-        ? yield* readCertificates(options)
-        : { ...(yield* readCertificates(options)), certificates: [own], bad: [] }
+    const read = Effect.map(readCertificates(options), (found): Found =>
+      own === undefined ? found : { ...found, certificates: [own], bad: [] }
+    )
+    const first = yield* read
     const [worst] = first.bad
     // The pair that was named has to be good; of a directory at least one has to be.
     const named = first.bad.find(({ source }) => source === options.pair?.cert)
@@ -105,6 +106,10 @@ const make = Effect.fnUntraced(
     yield* tellAside(first.bad)
     yield* tellExpiry(first.certificates)
     let current = setOf(first.certificates, first.clientCa)
+    const emptied = new CertificateError({
+      source: options.dir ?? "",
+      reason: "it has no certificate any more; the last ones stay in force until this process ends"
+    })
 
     /** The pair that was named is the default, whatever else there is. */
     const place = ({ source }: Certificate): string => (source === options.pair?.cert ? "" : source)
@@ -115,25 +120,33 @@ const make = Effect.fnUntraced(
       return [...certificates, ...kept].sort((one, other) => (place(one) < place(other) ? -1 : 1))
     }
 
+    /** What can't be read as a whole changes nothing but what is told. */
+    const keeping = (error: CertificateError): Found => ({
+      certificates: [],
+      bad: [error],
+      clientCa: current.tls.clientCa
+    })
+
     const look = Effect.gen(function* () {
-      const found: Found =
-        own === undefined
-          ? yield* readCertificates(options)
-          : { ...(yield* readCertificates(options)), certificates: [own], bad: [] }
-      yield* tellAside(found.bad)
-      const certificates = merged(found)
+      const found = yield* Effect.result(read)
+      const { bad, clientCa } = Result.getOrElse(found, keeping)
+      const certificates = Result.isSuccess(found) ? merged(found.success) : current.certificates
+      // Somebody has to be shown something.
+      const isEmpty = certificates.length === 0
+      yield* tellAside(isEmpty ? [...bad, emptied] : bad)
+      const next = isEmpty ? current.certificates : certificates
       const rotates = now() - ticketKeySince >= TICKET_KEY_MS
       if (rotates) {
         ticketKey = randomBytes(TICKET_KEY_BYTES)
         ticketKeySince = now()
       }
-      const changed = !sameCertificates(certificates, current.certificates) || found.clientCa !== current.tls.clientCa
-      if (certificates.length > 0 && (changed || rotates)) current = setOf(certificates, found.clientCa)
+      const changed = !sameCertificates(next, current.certificates) || clientCa !== current.tls.clientCa
+      if (changed || rotates) current = setOf(next, clientCa)
       if (changed) {
-        yield* Effect.logInfo("certificates in force", { certificates: certificates.map(({ source }) => source) })
+        yield* Effect.logInfo("certificates in force", { certificates: next.map(({ source }) => source) })
       }
       yield* tellExpiry(current.certificates)
-    }).pipe(Effect.catchTag("CertificateError", (error) => tellAside([error])))
+    })
 
     yield* conditions.watch("certificate-expiring", () => current.certificates.some((each) => expiresSoon(each, now())))
     yield* conditions.watch("certificate-rejected", () => aside.size > 0)

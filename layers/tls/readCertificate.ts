@@ -71,6 +71,7 @@ export const parsePair = Effect.fnUntraced(function* (source: string, chain: str
     notBefore: Date.parse(leaf.validFrom),
     notAfter: Date.parse(leaf.validTo)
   }
+  if (Number.isNaN(certificate.notBefore + certificate.notAfter)) return yield* fail("its validity can't be read")
   if (certificate.notAfter <= now) return yield* fail(`expired at ${leaf.validTo}`)
   if (certificate.notBefore > now) return yield* fail(`not valid before ${leaf.validFrom}`)
   return certificate

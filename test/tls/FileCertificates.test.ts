@@ -45,6 +45,18 @@ const serving = Effect.fnUntraced(function* (
 
 const ca = authority()
 
+/** The certificate with an end that is no time. */
+const timeless = (chain: string): string => {
+  const der = Buffer.from(chain.replaceAll(/-----[^-]+-----|\s/g, ""), "base64")
+  der.write("x", der.lastIndexOf(Buffer.from([0x17, 0x0d])) + 4)
+  return [
+    "-----BEGIN CERTIFICATE-----",
+    der.toString("base64").replaceAll(/.{64}/g, "$&\n"),
+    "-----END CERTIFICATE-----",
+    ""
+  ].join("\n")
+}
+
 describe("certificates from files", () => {
   it.live("none: a self-signed one, with a warning", () =>
     Effect.gen(function* () {
@@ -93,6 +105,31 @@ describe("certificates from files", () => {
     })
   )
 
+  const noneLeft = "it has no certificate any more"
+
+  it.live("a directory that is emptied, or gone: told of once, and the last ones stay", () =>
+    Effect.gen(function* () {
+      const directory = yield* scratch
+      yield* writePair(directory, "a", certificate(ca, ["a.example"]))
+      const lines: Array<string> = []
+      const { certificates, conditions } = yield* serving({ dir: directory }, lines)
+      const before = certificates.current()
+      const told = (word: string) => lines.filter((line) => line.includes(word))
+      for (const [spoil, word] of [
+        [() => Promise.all(["a.crt", "a.key"].map((name) => rm(join(directory, name)))), noneLeft],
+        [() => rm(directory, { recursive: true }), "ENOENT"]
+      ] as const) {
+        yield* Effect.promise<unknown>(spoil)
+        yield* eventually("word of it", () => told(word).length > 0)
+        assert.include(conditions.present(), "certificate-rejected")
+        yield* Effect.sleep(100)
+        assert.lengthOf(told(word), 1)
+        assert.strictEqual(certificates.current(), before)
+      }
+      assert.deepStrictEqual(told("certificates in force"), [])
+    })
+  )
+
   const mismatched = certificate(ca, ["a.example"])
   const spoils: ReadonlyArray<readonly [string, (good: KeyPair) => KeyPair, RegExp]> = [
     ["half-written", (good) => ({ ...good, chain: good.chain.slice(0, 200) }), /no certificate in it/],
@@ -105,6 +142,7 @@ describe("certificates from files", () => {
       () => certificate(ca, ["a.example"], { notBefore: Date.now() - 2 * DAY, notAfter: Date.now() - DAY }),
       /expired/
     ],
+    ["of a time that nobody can read", (good) => ({ ...good, chain: timeless(good.chain) }), /validity can't be read/],
     [
       "not valid yet",
       () => certificate(ca, ["a.example"], { notBefore: Date.now() + DAY, notAfter: Date.now() + 2 * DAY }),

@@ -1,9 +1,7 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { ConfigValues } from "../src/config/variables.ts"
-import type { BackendTls } from "../src/tls/BackendTls.ts"
 import { Certificates } from "../src/tls/Certificates.ts"
-import type { CertificateError } from "./tls/CertificateError.ts"
 import type { BackendTlsFiles } from "./tls/readBackendTls.ts"
 
 /** Certificates of the TLS listeners, if any ends TLS; what reads them is loaded only then. */
@@ -17,14 +15,12 @@ export const certificates = (config: ConfigValues) =>
       )
     : Certificates.layerOff
 
-/** TLS to backends, if they speak it. Its files are read at the start. */
-export const backendTls = (config: ConfigValues): Effect.Effect<BackendTls | undefined, CertificateError> =>
-  config.backendTls === "off"
-    ? Effect.succeed(undefined)
-    : Effect.flatMap(
-        Effect.promise(() => import("./tls/readBackendTls.ts")),
-        ({ readBackendTls }) => readBackendTls(backendTlsFiles(config))
-      )
+/** TLS to backends as it is at the moment, if they speak it. */
+export const backendTls = Effect.fnUntraced(function* (config: ConfigValues) {
+  if (config.backendTls === "off") return undefined
+  const { make } = yield* Effect.promise(() => import("./tls/FileBackendTls.ts"))
+  return yield* make(backendTlsFiles(config), config.tlsReloadMs)
+})
 
 export const backendTlsFiles = (config: ConfigValues): BackendTlsFiles => {
   const { backendTlsCert: cert, backendTlsKey: key } = config

@@ -39,7 +39,7 @@ export const checksOf = (config: ConfigValues): HealthChecksOptions | undefined 
 /**
  * Loaded beside the start where checks are on or may be turned on: later, the next version's file may lie in its place.
  */
-const lazyProbe = (config: ConfigValues, tls: BackendTls | undefined) =>
+const lazyProbe = (config: ConfigValues, tls: (() => BackendTls) | undefined) =>
   Layer.effect(
     HealthProbe,
     Effect.gen(function* () {
@@ -56,6 +56,6 @@ const lazyProbe = (config: ConfigValues, tls: BackendTls | undefined) =>
 export const healthChecks = (
   config: ConfigValues,
   atOnce: number,
-  tls: BackendTls | undefined
+  tls: (() => BackendTls) | undefined
 ): Layer.Layer<HealthChecks, never, RoutingTable | Supervisor | Upstreams> =>
   HealthChecks.layer(checksOf(config), atOnce).pipe(Layer.provide(lazyProbe(config, tls)))

@@ -80,7 +80,7 @@ const secure = (socket: net.Socket, { address }: ProbeTarget, options: BackendTl
 /** What checks have in common with the traffic. */
 export interface ProbeWire {
   readonly proxyOut: ProxyOut
-  readonly tls: BackendTls | undefined
+  readonly tls: (() => BackendTls) | undefined
 }
 
 const inClear: ProbeWire = { proxyOut: "off", tls: undefined }
@@ -150,7 +150,7 @@ export const probe = (
       const introduction = introductionOf(socket, wire.proxyOut)
       if (introduction !== undefined) socket.write(introduction)
       if (wire.tls === undefined) return ask(socket)
-      secured = secure(socket, target, wire.tls)
+      secured = secure(socket, target, wire.tls())
       secured.on("error", failed)
       secured.once("secureConnect", () => void (secured === undefined ? undefined : ask(secured)))
     })

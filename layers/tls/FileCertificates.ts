@@ -6,11 +6,12 @@ import { randomBytes } from "node:crypto"
 import { Supervisor } from "../../src/actor/Supervisor.ts"
 import { Collectors } from "../../src/observe/Collectors.ts"
 import { Conditions } from "../../src/observe/Conditions.ts"
-import { type Certificate, chooser, expiresSoon, expiryWarning } from "../../src/tls/Certificate.ts"
+import { type Certificate, chooser, expiresSoon } from "../../src/tls/Certificate.ts"
 import { Certificates, type CertificateSet } from "../../src/tls/Certificates.ts"
 import { certificateMetrics } from "../../src/tls/certificateMetrics.ts"
 import type { ServerTls } from "../../src/tls/ServerTls.ts"
 import { CertificateError } from "./CertificateError.ts"
+import * as expiryNotes from "./expiryNotes.ts"
 import { type CertificateFiles, type Found, readCertificates } from "./readCertificates.ts"
 import { selfSigned } from "./selfSigned.ts"
 
@@ -56,7 +57,6 @@ const make = Effect.fnUntraced(
     let ticketKeySince = now()
     /** By source: those that are left aside now, and why. */
     let aside = new Map<string, string>()
-    const warned = new Map<string, number>()
 
     const setOf = (certificates: ReadonlyArray<Certificate>, clientCa: string | undefined): CertificateSet => ({
       tls: {
@@ -82,15 +82,7 @@ const make = Effect.fnUntraced(
       aside = next
     })
 
-    const tellExpiry = Effect.fnUntraced(function* (certificates: ReadonlyArray<Certificate>) {
-      for (const { chain, notAfter, source } of certificates) {
-        const days = expiryWarning(notAfter, now())
-        if (days === undefined || days >= (warned.get(chain) ?? Infinity)) continue
-        warned.set(chain, days)
-        const expires = new Date(notAfter).toISOString()
-        yield* Effect.logWarning("a certificate expires soon", { certificate: source, expires, withinDays: days })
-      }
-    })
+    const tellExpiry = expiryNotes.make(now)
 
     const read = Effect.map(readCertificates(options), (found): Found =>
       own === undefined ? found : { ...found, certificates: [own], bad: [] }

@@ -4,7 +4,7 @@ import type { KeyPair } from "./ServerTls.ts"
 export interface BackendTls {
   /** The backend's certificate is verified, its name or address included. */
   readonly verify: boolean
-  /** Authorities (PEM); none are the system's. */
+  /** Authorities (PEM) one of which has to have signed it. */
   readonly ca: string | undefined
   /** Shown when the backend asks. */
   readonly certificate: KeyPair | undefined

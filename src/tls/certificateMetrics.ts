@@ -18,3 +18,17 @@ export const certificateMetrics = (certificates: () => ReadonlyArray<Certificate
       sink.sample(rejected, noLabels, aside())
     })
 })
+
+const ownNotAfter = gauge(
+  "edgeproxy_backend_tls_certificate_not_after_timestamp_seconds",
+  "When the certificate that backends are shown ends, in seconds since 1970."
+)
+
+/** Of the certificate that the proxy shows to backends, if there is one. */
+export const ownCertificateMetric = (own: () => Certificate | undefined): Collector => ({
+  collect: (sink) =>
+    Effect.sync(() => {
+      const certificate = own()
+      if (certificate !== undefined) sink.sample(ownNotAfter, noLabels, certificate.notAfter / 1_000)
+    })
+})

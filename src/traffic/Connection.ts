@@ -18,8 +18,8 @@ export interface ConnectionOptions {
   readonly attempts: number
   readonly keepaliveMs: number
   readonly limits: BridgeOptions["limits"]
-  /** TLS to backends; not of connections whose bytes are passed through as they are. */
-  readonly backendTls?: BackendTls
+  /** TLS to backends, as it is to be for the next dial; not of connections whose bytes are passed through as they are. */
+  readonly backendTls?: () => BackendTls
 }
 
 const dialCauses: Readonly<Record<DialError["reason"], Cause>> = {
@@ -73,7 +73,7 @@ export const make = Effect.fnUntraced(function* (options: ConnectionOptions, hea
         limits,
         ...(header === undefined ? {} : { prelude: header(record) }),
         ...(warm === undefined ? {} : { warm }),
-        ...(options.backendTls === undefined || !record.listener.tls ? {} : { tls: options.backendTls })
+        ...(options.backendTls === undefined || !record.listener.tls ? {} : { tls: options.backendTls() })
       }),
       { onFailure: (error) => error, onSuccess: (bridged) => bridged }
     )

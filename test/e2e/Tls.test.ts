@@ -153,7 +153,8 @@ describe("a TLS listener", () => {
 
 describe("TLS to backends", () => {
   const backend = certificate(ca, ["127.0.0.1"])
-  const stranger = certificate(authority("somebody else"), ["127.0.0.1"])
+  const elsewhere = authority("somebody else")
+  const stranger = certificate(elsewhere, ["127.0.0.1"])
   const speaking = (pair: KeyPair) =>
     Effect.provideService(serve({ onPeer: greet("a") }), Wire, { backend: { cert: pair.chain, key: pair.key } })
 
@@ -173,6 +174,54 @@ describe("TLS to backends", () => {
       const lost = yield* connect(clear.address)
       yield* lost.awaitClosed
       assert.strictEqual(why(yield* clear.entry(() => true)), "backend dial tls")
+    })
+  )
+
+  it.live("verified against the system's authorities when none is named, by traffic and checks alike", () =>
+    Effect.gen(function* () {
+      const directory = yield* scratch
+      const authorities = join(directory, "system.pem")
+      yield* write(authorities, ca.chain)
+      const env = { BACKEND_TLS: "verify", HEALTH_CHECK_ENABLED: "true", HEALTH_CHECK_INTERVAL_SECS: "0.1" }
+      const rows = [rowOf("a", yield* speaking(backend)), rowOf("b", yield* speaking(stranger))]
+      // OpenSSL's names for where a system has them (SSL_CTX_load_verify_locations(3)).
+      const system = ["env", `SSL_CERT_FILE=${authorities}`, `SSL_CERT_DIR=${directory}`]
+      const edge = yield* startWith(rows, env, { through: system })
+      yield* edge.log((line) => JSON.stringify(line).includes("tls: "))
+      for (let visits = 0; visits < 3; visits++) assert.strictEqual((yield* greeted(edge.address)).name, "a")
+    })
+  )
+
+  it.live("files that change are in force for the next dial and check; what can't be used is left aside", () =>
+    Effect.gen(function* () {
+      const directory = yield* scratch
+      const authorities = join(directory, "ca.pem")
+      yield* write(authorities, ca.chain)
+      yield* writePair(directory, "own", certificate(ca, ["proxy"], { name: "first" }))
+      const server = yield* Effect.provideService(serve({ onPeer: greet("a") }), Wire, {
+        backend: { cert: stranger.chain, key: stranger.key, requestCert: true, rejectUnauthorized: false }
+      })
+      const env = {
+        BACKEND_TLS: "verify",
+        BACKEND_TLS_CA: authorities,
+        BACKEND_TLS_CERT: join(directory, "own.crt"),
+        BACKEND_TLS_KEY: join(directory, "own.key"),
+        TLS_RELOAD_SECS: "0.1"
+      }
+      const edge = yield* startWith([rowOf("a", server)], env)
+      yield* (yield* connect(edge.address)).awaitClosed
+      assert.strictEqual(why(yield* edge.entry(() => true)), "backend dial tls")
+      yield* write(authorities, "none")
+      yield* edge.log("a file for TLS to backends can't be used; what was in force stays")
+      yield* writePair(directory, "own", certificate(ca, ["proxy"], { name: "second" }))
+      yield* write(authorities, elsewhere.chain)
+      yield* edge.log("new files in force for TLS to backends")
+      const { name, peer } = yield* greeted(edge.address)
+      assert.strictEqual(name, "a")
+      const shown = (yield* server.peer(0)).socket as tls.TLSSocket
+      assert.strictEqual(shown.getPeerX509Certificate()?.subject, "CN=second")
+      yield* peer.send("still")
+      yield* peer.awaitText("still")
     })
   )
 

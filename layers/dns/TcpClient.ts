@@ -52,13 +52,13 @@ export class TcpClient {
     for (let count = 0; count < IN_A_ROW; count++) {
       const length = this.lengthAt(at)
       if (length === undefined) break
-      if (length > MAX_MESSAGE) return void socket.destroy()
+      if (length > MAX_MESSAGE) return this.hangUp(answers)
       if (at + 2 + length > this.held.length) break
       const answered = this.options.answer(this.held.subarray(at + 2, at + 2 + length), this.options.from, "tcp")
       this.options.onQuestion()
       at += 2 + length
       // What is no question at all will not be followed by one.
-      if (answered === undefined) return void socket.destroy()
+      if (answered === undefined) return this.hangUp(answers)
       answers.push(Uint8Array.of(answered.length >> 8, answered.length & 0xff), answered)
     }
     this.held = this.held.subarray(at)
@@ -66,6 +66,15 @@ export class TcpClient {
     if (!this.hasMore()) return
     socket.pause()
     if (socket.writableLength <= MAX_UNREAD) this.wait()
+  }
+
+  /** What was asked before nonsense has its answer. */
+  private hangUp(answers: ReadonlyArray<Uint8Array>): void {
+    const { socket } = this.options
+    socket.removeAllListeners("data")
+    this.held = Buffer.alloc(0)
+    if (answers.length === 0) return void socket.destroy()
+    socket.write(Buffer.concat(answers), () => socket.destroy())
   }
 
   private lengthAt(at: number): number | undefined {

@@ -31,6 +31,8 @@ export interface Refusal {
   readonly id: number
   readonly flags: number
   readonly questionEnd: number | undefined
+  /** It brought an OPT record: then the answer has to have one (RFC 6891, 6.1.1). */
+  readonly hasEdns: boolean
 }
 
 /** Records beside the question that are looked over; nobody has more than an OPT and a signature. */
@@ -102,6 +104,19 @@ const readEdns = (
   return { ...known, subnet, cookie }
 }
 
+/** Whether one of the first records behind the question, of whatever section, is an OPT; for what is not read further. */
+const hasOpt = (bytes: Uint8Array, questionEnd: number): boolean => {
+  let at = questionEnd
+  const records = word(bytes, 6) + word(bytes, 8) + word(bytes, 10)
+  for (let i = 0; i < Math.min(records, MAX_RECORDS); i++) {
+    const end = skipName(bytes, at)
+    if (end === undefined || end + 10 > bytes.length) return false
+    if (word(bytes, end) === TYPE.OPT) return true
+    at = end + 10 + word(bytes, end + 8)
+  }
+  return false
+}
+
 /**
  * Reads a message as what is sent to a server; undefined for what must not be answered at all: fragments of a header, and
  * answers, which two servers could send each other for ever.
@@ -116,36 +131,40 @@ export const readQuery = (bytes: Uint8Array): Query | Refusal | undefined => {
   const id = word(bytes, 0)
   const flags = word(bytes, 2)
   if (flags & 0x8000) return undefined
-  const refuse = (rcode: number, questionEnd?: number): Refusal => ({ rcode, id, flags, questionEnd })
-  if ((flags & 0x7800) !== 0) return refuse(RCODE.NOTIMP)
-  if (word(bytes, 4) !== 1) return refuse(RCODE.FORMERR)
-
   const labels: Array<string> = []
-  const nameEnd = readName(bytes, labels)
-  if (nameEnd === undefined || nameEnd + 4 > bytes.length) return refuse(RCODE.FORMERR)
+  const nameEnd = word(bytes, 4) === 1 ? readName(bytes, labels) : undefined
+  const questionEnd = nameEnd === undefined || nameEnd + 4 > bytes.length ? undefined : nameEnd + 4
+  const refuse = (rcode: number): Refusal => ({
+    rcode,
+    id,
+    flags,
+    questionEnd,
+    hasEdns: questionEnd !== undefined && hasOpt(bytes, questionEnd)
+  })
+  if ((flags & 0x7800) !== 0) return refuse(RCODE.NOTIMP)
+  if (nameEnd === undefined || questionEnd === undefined) return refuse(RCODE.FORMERR)
   const type = word(bytes, nameEnd)
-  const questionEnd = nameEnd + 4
   // The only questions that bring records of their own: the version that the asker has.
-  if (type === TYPE.AXFR || type === TYPE.IXFR) return refuse(RCODE.REFUSED, questionEnd)
+  if (type === TYPE.AXFR || type === TYPE.IXFR) return refuse(RCODE.REFUSED)
   const records = word(bytes, 10)
-  if (word(bytes, 6) !== 0 || word(bytes, 8) !== 0 || records > MAX_RECORDS) return refuse(RCODE.FORMERR, questionEnd)
+  if (word(bytes, 6) !== 0 || word(bytes, 8) !== 0 || records > MAX_RECORDS) return refuse(RCODE.FORMERR)
 
   let edns: Edns | undefined
   let at = questionEnd
   for (let i = 0; i < records; i++) {
     const end = skipName(bytes, at)
-    if (end === undefined || end + 10 > bytes.length) return refuse(RCODE.FORMERR, questionEnd)
+    if (end === undefined || end + 10 > bytes.length) return refuse(RCODE.FORMERR)
     const dataEnd = end + 10 + word(bytes, end + 8)
-    if (dataEnd > bytes.length) return refuse(RCODE.FORMERR, questionEnd)
+    if (dataEnd > bytes.length) return refuse(RCODE.FORMERR)
     if (word(bytes, end) === TYPE.OPT) {
-      if (edns !== undefined || end !== at + 1) return refuse(RCODE.FORMERR, questionEnd)
+      if (edns !== undefined || end !== at + 1) return refuse(RCODE.FORMERR)
       const ttl = [word(bytes, end + 4), word(bytes, end + 6)] as const
       edns = readEdns(bytes, word(bytes, end + 2), ttl, end + 10, dataEnd)
-      if (edns === undefined) return refuse(RCODE.FORMERR, questionEnd)
+      if (edns === undefined) return refuse(RCODE.FORMERR)
     }
     at = dataEnd
   }
-  if (at !== bytes.length) return refuse(RCODE.FORMERR, questionEnd)
+  if (at !== bytes.length) return refuse(RCODE.FORMERR)
   return { id, flags, labels, type, class: word(bytes, nameEnd + 2), questionEnd, edns }
 }
 

@@ -8,7 +8,7 @@ import { clientOf } from "./ClientSubnet.ts"
 import type { Cookies } from "./Cookies.ts"
 import { ANSWER_BOUNDS, type DnsCounters, type Over, rcodeName, typeName } from "./DnsCounters.ts"
 import { MessageWriter, type Soa } from "./MessageWriter.ts"
-import { isForeignEdns, type Query, readQuery, type Refusal } from "./Query.ts"
+import { type Edns, isForeignEdns, type Query, readQuery, type Refusal } from "./Query.ts"
 import { CLASS_IN, FLAG, PLAIN_UDP_BYTES, RCODE, UDP_BYTES } from "./wire.ts"
 import type { Zone } from "./Zone.ts"
 
@@ -42,6 +42,9 @@ const TCP_BYTES = 65_535
 /** Whole networks share a rate, since their addresses are easily forged: /24 and /56, as in BIND's response rate limiting. */
 const networkOf = ({ family, hi, lo }: ClientKey): ClientKey => ({ family, hi, lo: (lo & 0xffffff00) >>> 0 })
 
+/** Answers what was not read further. */
+const plainEdns: Edns = { version: 0, payloadBytes: 0, dnssecOk: false, subnet: undefined, cookie: undefined }
+
 const nothing: Answer = { rcode: RCODE.NOERROR, records: [], additional: [], tailored: false }
 const failure = (rcode: number): Answer => ({ ...nothing, rcode })
 const badVersion = failure(RCODE.BADVERS)
@@ -64,9 +67,10 @@ export const make = (parts: ResponderParts): Responder => {
   // The time serves as serial: the zone changes all the time and nobody transfers it, and at all POPs it is the same.
   const soaNow = (): Soa => ({ serial: wallSecs() >>> 0, negativeSecs: ttlSecs })
 
-  const refuse = (message: Uint8Array, { flags, id, questionEnd, rcode }: Refusal, over: Over): Uint8Array => {
+  const refuse = (message: Uint8Array, { flags, hasEdns, id, questionEnd, rcode }: Refusal, over: Over): Uint8Array => {
     counters.answers[over][rcodeName(rcode, 0)]++
     writer.begin(message, questionEnd)
+    if (hasEdns) writer.edns(plainEdns, rcode, 0, undefined)
     writer.header(id, FLAG.QR | (flags & (0x7800 | FLAG.RD | FLAG.CD)) | rcode)
     return writer.finish()
   }

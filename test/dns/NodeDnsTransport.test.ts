@@ -187,6 +187,10 @@ describe("DNS over TCP", () => {
         yield* client.awaitClosed
         assert.deepStrictEqual(client.answers(), [])
       }
+      const late = yield* tcp(address)
+      late.socket.write(Buffer.concat([framed("first"), framed("\0"), framed("never")]))
+      yield* late.awaitClosed
+      assert.deepStrictEqual(late.answers(), ["first 127.0.0.1 tcp"])
     }).pipe(Effect.provide(live()))
   )
 

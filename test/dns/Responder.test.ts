@@ -37,6 +37,26 @@ describe("a DNS answer", () => {
     assert.isTrue(ask("internal", { edns: { dnssecOk: true } }).edns?.dnssecOk)
   })
 
+  it("has EDNS when the question has, also where it says no (RFC 6891, 6.1.1): else resolvers take it for a server without", () => {
+    const { ask } = dnsRig()
+    const broken = { options: [[10, [1, 2, 3]]] } as const
+    const said = [
+      ask("internal", { type: "AXFR", edns: {} }),
+      ask("internal", { edns: broken }),
+      ask("internal", { flags: 4 << 11, edns: {} }),
+      ask("internal", { type: "AXFR" })
+    ]
+    assert.deepStrictEqual(
+      said.map(({ edns, rcode }) => [rcode, edns?.payload, edns?.options.size]),
+      [
+        [RCODE.REFUSED, 1_232, 0],
+        [RCODE.FORMERR, 1_232, 0],
+        [RCODE.NOTIMP, 1_232, 0],
+        [RCODE.REFUSED, undefined, undefined]
+      ]
+    )
+  })
+
   it("BADVERS for an EDNS that nobody knows, whatever its options are", () => {
     const { ask } = dnsRig()
     const answer = ask("internal", { edns: { version: 1, options: [[8, [1]]] } })

@@ -4,7 +4,7 @@ import * as Option from "effect/Option"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import { stateNames } from "../api/schemas.ts"
-import { type Listing, listingText, quarantineHint, storedListing } from "./backendViews.ts"
+import { type Filter, type Listing, listingText, quarantineHint, storedListing } from "./backendViews.ts"
 import { CommandError } from "./CommandError.ts"
 import { ConfiguredStore, type OpenStore } from "./ConfiguredStore.ts"
 import { ask, type BackendEntry, type EdgeAddress, type EdgeError, type RunningEdge } from "./EdgeApi.ts"
@@ -53,6 +53,16 @@ const pagesOf = Effect.fnUntraced(function* (
   }
 })
 
+/** Rows that a running process does not use; a word beside the list, which does without it. */
+const unusedOf = ({ table }: RunningEdge) =>
+  table.pipe(
+    Effect.map(({ quarantined }) => quarantined),
+    Effect.catch(() => Effect.succeed(0))
+  )
+
+const hint = (filter: Pick<Filter, "state">, unused: number, where: string): Effect.Effect<void> =>
+  unused > 0 && filter.state === undefined ? note(quarantineHint(unused, where)) : Effect.void
+
 const list = Command.make(
   "list",
   {
@@ -69,8 +79,11 @@ const list = Command.make(
   Effect.fnUntraced(function* ({ app, json, limit, state, store, ...address }) {
     const filter = { app: Option.getOrUndefined(app), state: Option.getOrUndefined(state), limit }
     if (!store) {
-      const listing = yield* withEdge(address, (edge) => pagesOf(edge, filter))
-      return yield* answer(json, listing, listingText)
+      const { listing, unused } = yield* withEdge(address, (edge) =>
+        Effect.all({ listing: pagesOf(edge, filter), unused: unusedOf(edge) })
+      )
+      yield* answer(json, listing, listingText)
+      return yield* hint(filter, unused, "the table")
     }
     const now = yield* Clock.currentTimeMillis
     const { listing, quarantined, where } = yield* withStore((store) =>
@@ -81,7 +94,7 @@ const list = Command.make(
       }))
     )
     yield* answer(json, listing, listingText)
-    if (quarantined > 0 && filter.state === undefined) yield* note(quarantineHint(quarantined, where))
+    yield* hint(filter, quarantined, where)
   })
 ).pipe(Command.withDescription("List the backends of the running process, or of the table with --store"))
 

@@ -289,6 +289,26 @@ describe("X1: backends list", () => {
     })
   )
 
+  it.effect("of a running process, how many rows it does not use", () =>
+    Effect.gen(function* () {
+      const edge = {
+        backends: () => Effect.succeed({ backends: [], total: 0 }),
+        table: Effect.succeed({
+          version: 1,
+          origin: "source" as const,
+          backends: 0,
+          quarantined: 2,
+          age_secs: 0,
+          lost: null,
+          held: null
+        })
+      }
+      const { err, out } = yield* run(["backends", "list"], { edge })
+      assert.deepStrictEqual([out, err], ["no backends", "2 rows of the table not used; --state quarantined shows why"])
+      assert.strictEqual((yield* run(["backends", "list", "--state", "active"], { edge })).err, "")
+    })
+  )
+
   it.effect("of the store, by app and state", () =>
     Effect.gen(function* () {
       const idsOf = Effect.fnUntraced(function* (...filter: ReadonlyArray<string>) {

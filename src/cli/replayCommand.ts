@@ -1,6 +1,7 @@
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
+import type { PlatformError } from "effect/PlatformError"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import * as Command from "effect/cli/Command"
@@ -21,21 +22,55 @@ const STDIN = "-"
 
 const CHUNK_BYTES = 262_144
 
+/** First bytes of what logs are packed with. */
+const packers: ReadonlyArray<readonly [name: string, magic: ReadonlyArray<number>]> = [
+  ["gzip", [0x1f, 0x8b]],
+  ["zstd", [0x28, 0xb5, 0x2f, 0xfd]],
+  ["xz", [0xfd, 0x37, 0x7a, 0x58, 0x5a]],
+  ["bzip2", [0x42, 0x5a, 0x68]]
+]
+
+const packerOf = (start: Uint8Array): string | undefined =>
+  packers.find(([, magic]) => magic.every((byte, at) => start[at] === byte))?.[0]
+
+const whyOf = ({ message, reason }: PlatformError): string => {
+  if (reason._tag === "NotFound") return "no such file"
+  if (reason._tag === "PermissionDenied") return "permission denied"
+  return reason._tag === "BadResource" ? "not a file" : message
+}
+
 /** Reads a log piece by piece; what of it is kept is far less than its text. */
 const readLog = Effect.fnUntraced(function* (path: string) {
   const bytes =
     path === STDIN
       ? (yield* Stdio.Stdio).stdin
       : (yield* FileSystem.FileSystem).stream(path, { chunkSize: CHUNK_BYTES })
+  const name = path === STDIN ? "standard input" : printable(path)
   const log = RecordedLog.make()
   const splitter = lines.makeSplitter()
+  let isFirst = true
+  /** Packed bytes would be so many bad lines. */
+  const refusePacked = Effect.fnUntraced(function* (chunk: Uint8Array) {
+    const packer = isFirst ? packerOf(chunk) : undefined
+    isFirst = false
+    if (packer === undefined) return
+    return yield* new CommandError({
+      message: `${name} is compressed (${packer}): unpack it and pipe it in, without --log`
+    })
+  })
   yield* bytes.pipe(
+    Stream.mapError((error) => new CommandError({ message: `${name} can't be read: ${whyOf(error)}` })),
+    Stream.tap(refusePacked),
     Stream.decodeText,
-    Stream.runForEach((text) => Effect.sync(() => splitter.push(text).forEach(log.add))),
-    Effect.mapError(({ message }) => new CommandError({ message: `${printable(path)} can't be read: ${message}` }))
+    Stream.runForEach((text) => Effect.sync(() => splitter.push(text).forEach(log.add)))
   )
   splitter.end().forEach(log.add)
-  return { log, overlong: splitter.overlong() }
+  const overlong = splitter.overlong()
+  const { bad, refused, taken } = log.counts
+  if (taken + refused === 0 && bad + overlong > 0) {
+    return yield* new CommandError({ message: `none of the ${bad + overlong} lines of ${name} is of an access log` })
+  }
+  return { log, overlong }
 })
 
 /** `edgeproxy replay`: recorded clients through another table, or without a part of it (X1). */

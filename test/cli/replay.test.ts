@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { gzipSync } from "node:zlib"
 import { greeted, startWith } from "../e2e/setup.ts"
 import { line } from "../replay/rig.ts"
 import { createDatabase, rowOf } from "../support/routingDb.ts"
@@ -83,7 +84,19 @@ describe("edgeproxy replay", () => {
       createDatabase(join(cwd, "next.db"), [])
       const noLog = yield* edgeproxy(["replay", "--table", "next.db", "--log", "nix.jsonl"], { cwd })
       assert.deepStrictEqual([noLog.code, noLog.out], [1, ""])
-      assert.include(noLog.err, "nix.jsonl")
+      assert.strictEqual(noLog.err, "nix.jsonl can't be read: no such file\n")
+      // A log that was rotated, and what is none at all, are no quiet night.
+      writeFileSync(join(cwd, "access.jsonl.1.gz"), gzipSync(line(0, 1)))
+      const rotated = yield* edgeproxy(["replay", "--table", "next.db", "--log", "access.jsonl.1.gz"], { cwd })
+      assert.deepStrictEqual([rotated.code, rotated.out], [1, ""])
+      assert.include(rotated.err, "compressed (gzip): unpack it and pipe it in")
+      const other = yield* edgeproxy(["replay", "--table", "next.db"], { cwd, input: "one\ntwo\n" })
+      assert.deepStrictEqual([other.code, other.out], [1, ""])
+      assert.include(other.err, "none of the 2 lines of standard input is of an access log")
+      const folder = yield* edgeproxy(["replay", "--table", "next.db", "--log", "."], { cwd })
+      assert.strictEqual(folder.err, ". can't be read: not a file\n")
+      const quiet = yield* edgeproxy(["replay", "--table", "next.db"], { cwd, input: "" })
+      assert.deepStrictEqual([quiet.code, quiet.err], [0, ""])
       // A terminal is not to be written to by what stands in a log.
       writeFileSync(join(cwd, "evil.jsonl"), line(0, 1, { backend: "\u001b[31mred" }))
       const { out } = yield* edgeproxy(["replay", "--table", "next.db", "--log", "evil.jsonl"], { cwd })

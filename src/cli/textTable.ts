@@ -14,6 +14,13 @@ const cellOf = (value: ReturnType<Column<never>["show"]>): string => {
   return printable(String(value))
 }
 
+/** What a column takes, its name included. */
+export const columnWidth = <A>(rows: ReadonlyArray<A>, { name, show }: Column<A>): number =>
+  rows.reduce((widest, row) => Math.max(widest, displayWidth(cellOf(show(row)))), displayWidth(name))
+
+/** Between two columns. */
+export const COLUMN_GAP = 2
+
 /** Rows as aligned columns under their names; text from elsewhere can't break out of its cell. */
 export const textTable = <A>(rows: ReadonlyArray<A>, columns: ReadonlyArray<Column<A>>): string => {
   const cells = rows.map((row) => columns.map(({ show }) => cellOf(show(row))))
@@ -25,7 +32,7 @@ export const textTable = <A>(rows: ReadonlyArray<A>, columns: ReadonlyArray<Colu
     const space = " ".repeat((widths[at] ?? 0) - displayWidth(text))
     return columns[at]?.right === true ? space + text : text + space
   }
-  return lines.map((line) => line.map(pad).join("  ").trimEnd()).join("\n")
+  return lines.map((line) => line.map(pad).join(" ".repeat(COLUMN_GAP)).trimEnd()).join("\n")
 }
 
 /** Name and value pairs, one a line. */

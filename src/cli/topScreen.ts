@@ -4,7 +4,7 @@ import { printable } from "./printable.ts"
 import { textTable } from "./textTable.ts"
 import type { TopSnapshot } from "./topSnapshot.ts"
 import type { Rows, TopState } from "./topState.ts"
-import { arrange, backendTable, connectionTable, type TopTable } from "./topTables.ts"
+import { arrange, backendTable, columnsFor, connectionTable, type TopTable } from "./topTables.ts"
 
 export interface Size {
   readonly columns: number
@@ -66,12 +66,9 @@ export const headLines = ({
 const tableLines = <A extends { readonly id: string }>(
   table: TopTable<A>,
   rows: ReadonlyArray<A>,
-  sort: number
-): ReadonlyArray<string> =>
-  textTable(
-    rows,
-    table.columns.map((column, at) => (at === sort ? { ...column, name: `${column.name}*` } : column))
-  ).split("\n")
+  sort: number,
+  width: number
+): ReadonlyArray<string> => textTable(rows, columnsFor(table, rows, { sort, width })).split("\n")
 
 interface Shown {
   readonly ids: ReadonlyArray<string>
@@ -79,13 +76,13 @@ interface Shown {
   readonly describe: (id: string) => string
 }
 
-const shown = (state: TopState, snapshot: TopSnapshot): Shown => {
+const shown = (state: TopState, snapshot: TopSnapshot, width: number): Shown => {
   const sort = state.sort[state.list]
   if (state.list === "backends") {
     const rows = arrange(backendTable, snapshot.backends, { filter: state.filter, sort })
     return {
       ids: rows.map(({ id }) => id),
-      lines: tableLines(backendTable, rows, sort),
+      lines: tableLines(backendTable, rows, sort, width),
       describe: (id) => {
         const backend = snapshot.backends.find((backend) => backend.id === id)
         return `${printable(id)}${backend === undefined ? "" : ` with ${backend.connections} connections`}`
@@ -95,7 +92,7 @@ const shown = (state: TopState, snapshot: TopSnapshot): Shown => {
   const rows = arrange(connectionTable, snapshot.connections, { filter: state.filter, sort })
   return {
     ids: rows.map(({ id }) => id),
-    lines: tableLines(connectionTable, rows, sort),
+    lines: tableLines(connectionTable, rows, sort, width),
     describe: (id) => {
       const found = snapshot.connections.find((connection) => connection.id === id)
       return found === undefined ? id : `${id}, ${found.client} to ${printable(found.backend ?? "no backend yet")}`
@@ -131,7 +128,7 @@ export interface Screen {
 export const screenOf = (state: TopState, snapshot: TopSnapshot, size: Size, trouble: string): Screen => {
   const width = Math.max(1, size.columns)
   const page = Math.max(1, size.rows - HEAD - FOOT)
-  const { describe, ids, lines } = shown(state, snapshot)
+  const { describe, ids, lines } = shown(state, snapshot, width)
   const at = state.selected === undefined ? -1 : ids.indexOf(state.selected)
   // The marked row is in sight, in the middle where it can be.
   const from = Math.max(0, Math.min(at - Math.floor(page / 2), ids.length - page))

@@ -330,6 +330,28 @@ describe("the screen of top", () => {
     }
   })
 
+  it("leaves out what matters least where it is narrow, and never what orders the rows", () => {
+    const wide: TopSnapshot = {
+      ...snapshot,
+      connections: [{ ...connection("c1", { backend: "sa-node-1" }), inRate: 1_000, outRate: 5 }],
+      backends: [
+        { ...backend("sa-node-1", { state: "down", check_error: "connection refused" }), inRate: 0, outRate: 0 }
+      ]
+    }
+    const headOf = (list: "backends" | "connections", columns: number, sort = 0): string => {
+      const state = { ...start, list, sort: { ...start.sort, [list]: sort } }
+      const { lines } = screenOf(state, wide, { columns, rows: 24 }, "")
+      return lines[3]?.trim().replaceAll(/\s+/g, " ") ?? ""
+    }
+    assert.strictEqual(headOf("connections", 120), "RATE* ID PHASE CLIENT CC APP BACKEND AGE IDLE IN OUT")
+    assert.strictEqual(headOf("connections", 80), "RATE* ID CLIENT CC APP BACKEND AGE IDLE IN OUT")
+    assert.strictEqual(headOf("connections", 80, 2), "RATE ID PHASE* CLIENT CC BACKEND AGE IDLE IN OUT")
+    assert.strictEqual(headOf("backends", 120), "CONNECTIONS* LIMIT ID STATE APP REGION CC IN OUT WEIGHT WHY")
+    assert.match(headOf("backends", 80), /^CONNECTIONS\* .*ID STATE .*WHY$/)
+    const { lines } = screenOf({ ...start, list: "backends" }, wide, { columns: 80, rows: 24 }, "")
+    assert.include(lines[4], "connection refused")
+  })
+
   it("shows what could move the cursor as text", () => {
     const { lines } = screenOf(start, snapshot, { columns: 200, rows: 60 }, "no\u001b[H answer")
     assert.isTrue(lines.every((line) => !/\p{Cc}/u.test(line)))

@@ -1,6 +1,6 @@
 import { build } from "esbuild"
 import { existsSync } from "node:fs"
-import { chmod, copyFile, cp, mkdir, rename, rm } from "node:fs/promises"
+import { chmod, copyFile, cp, mkdir, rename, rm, writeFile } from "node:fs/promises"
 import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
 import { packedModule } from "./layers/dashboard/pack.ts"
@@ -49,6 +49,8 @@ await build({
   logLevel: "warning"
 })
 await chmod(join(out, "edgeproxy.js"), 0o755)
+// Wherever the directory is put, its files are ES modules.
+await writeFile(join(out, "package.json"), `{ "type": "module" }\n`)
 
 const require = createRequire(import.meta.url)
 

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import * as Shutdown from "../../src/traffic/Shutdown.ts"
 import { formatEndpoint } from "../../src/traffic/Transport.ts"
+import { endsContainer } from "./container.ts"
 import { listeningSockets } from "./ListeningSockets.ts"
 
 /** While this program's own file is sure to be there: by the time it is wanted, the next version's may lie in its place. */
@@ -12,8 +13,8 @@ const handOver = Effect.fnUntraced(function* (shutdown: Shutdown.Shutdown["Servi
   // One that ends anyway needs no successor, and one that has a successor no other.
   if (Deferred.isDoneUnsafe(shutdown.requested)) return
   const { HandoverError, startSuccessor } = yield* load
-  if (process.pid === 1) {
-    return yield* new HandoverError({ detail: "a container ends with its first process, which this one is" })
+  if (endsContainer()) {
+    return yield* new HandoverError({ detail: "this process's container ends with it, and a successor in it too" })
   }
   const sockets = listeningSockets()
   if (sockets.length === 0)

@@ -14,6 +14,8 @@ export interface EdgeClientOptions {
 
 /** An answer that takes longer will not come. */
 const TIMEOUT = Duration.seconds(15)
+/** The same for probes: whoever runs them as a health check ends them after some 5 seconds, and then nobody is told why. */
+const PROBE_TIMEOUT = Duration.seconds(3)
 
 type Refusal = InstanceType<(typeof errors)[Exclude<keyof typeof errors, "Issue">]>
 
@@ -54,7 +56,8 @@ export const make = Effect.fnUntraced(function* ({ token, url }: EdgeClientOptio
   const failed = (reason: EdgeError["reason"], detail: string) => new EdgeError({ reason, where, detail })
 
   const asked = <A, E extends HttpClientError.HttpClientError | Refusal | Schema.SchemaError>(
-    request: Effect.Effect<A, E>
+    request: Effect.Effect<A, E>,
+    duration = TIMEOUT
   ): Effect.Effect<A, EdgeError> =>
     request.pipe(
       Effect.mapError((error) => {
@@ -63,7 +66,7 @@ export const make = Effect.fnUntraced(function* ({ token, url }: EdgeClientOptio
         return failed("refused", error.message + hint(error))
       }),
       Effect.timeoutOrElse({
-        duration: TIMEOUT,
+        duration,
         orElse: () => Effect.fail(failed("unreachable", "no answer"))
       })
     )
@@ -80,7 +83,7 @@ export const make = Effect.fnUntraced(function* ({ token, url }: EdgeClientOptio
     confirmTable: Effect.map(asked(operations.confirmTable()), ({ confirmed }) => confirmed),
     connections: ({ after, limit }) => asked(operations.connections({ query: { after, limit } })),
     kill: (id) => Effect.asVoid(asked(operations.kill({ params: { id } }))),
-    health: asked(probes.health()),
-    ready: asked(probes.ready())
+    health: asked(probes.health(), PROBE_TIMEOUT),
+    ready: asked(probes.ready(), PROBE_TIMEOUT)
   } satisfies RunningEdge
 })

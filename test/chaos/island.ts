@@ -10,6 +10,8 @@ export interface Island {
   readonly through: ReadonlyArray<string>
   /** Where a program there listens. */
   readonly address: string
+  /** Where a program at this end listens for those there. */
+  readonly outside: string
   /** Packets to it are lost, this share of them; 1 is a partition, 0 heals it. */
   readonly lose: (share: number) => Effect.Effect<void>
 }
@@ -66,6 +68,7 @@ export const island: Effect.Effect<Island, never, Scope.Scope> = Effect.gen(func
   return {
     through: there.split(" "),
     address: `${network}.2`,
+    outside: `${network}.1`,
     lose: (share) =>
       Effect.sync(() => {
         shell(`${there} iptables -F INPUT`)

@@ -107,9 +107,13 @@ describe("the client of a running process", () => {
   it.effect("does not wait for ever", () =>
     Effect.gen(function* () {
       const edge = yield* clientOf(() => Effect.never)
-      const waiting = yield* Effect.forkChild(messageOf(edge.health))
+      const waiting = yield* Effect.forkChild(messageOf(edge.table))
       yield* TestClock.adjust("15 seconds")
       assert.include(yield* Fiber.join(waiting), "no answer")
+      // Before the health check of a container is ended by who runs it.
+      const probing = yield* Effect.forkChild(messageOf(edge.health))
+      yield* TestClock.adjust("3 seconds")
+      assert.include(yield* Fiber.join(probing), "no answer")
     })
   )
 

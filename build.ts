@@ -1,19 +1,23 @@
 import { build } from "esbuild"
 import { existsSync } from "node:fs"
-import { chmod, copyFile, cp, mkdir, rename, rm, writeFile } from "node:fs/promises"
+import { chmod, copyFile, cp, mkdir, readdir, rename, rm, writeFile } from "node:fs/promises"
 import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
-import { packedModule } from "./layers/dashboard/pack.ts"
+import { dataPackages, packedModule } from "./layers/dashboard/pack.ts"
+import { sbom } from "./sbom.ts"
 
 /**
  * Bundles the program into `dist`, or the directory it is given: one start file, the code it loads, the dashboard in it, the mock backend as a program of its own, and beside
- * them the embedded GeoIP database with its licence and the addon of the splice engine. Nothing else is needed at run time.
+ * them the embedded GeoIP database with its licence, the addon of the splice engine, and a list of all packages in it. Nothing else
+ * is needed at run time.
  */
 const [place = "dist"] = process.argv.slice(2)
 const out = `${place}.${process.pid}`
 await mkdir(out)
 
-await build({
+const dashboard = await packedModule()
+
+const { metafile } = await build({
   entryPoints: {
     edgeproxy: "layers/edgeproxy.ts",
     "mock-backend": "layers/demo/mock-backend.ts",
@@ -26,13 +30,14 @@ await build({
       name: "dashboard",
       setup: ({ onLoad, onResolve }) => {
         onResolve({ filter: /^edgeproxy:dashboard$/ }, ({ path }) => ({ path, namespace: "dashboard" }))
-        onLoad({ filter: /.*/, namespace: "dashboard" }, async () => ({ contents: await packedModule() }))
+        onLoad({ filter: /.*/, namespace: "dashboard" }, () => ({ contents: dashboard.contents }))
       }
     }
   ],
   // A native addon: copied as it is.
   external: ["koffi"],
   outdir: out,
+  metafile: true,
   bundle: true,
   splitting: true,
   chunkNames: "chunks/[name]-[hash]",
@@ -63,12 +68,19 @@ for (const file of ["package.json", "LICENSE.txt", "index.js", "src/koffi/index.
 }
 const binaries = join(koffi, "../@koromix")
 // None for this system: the program then carries bytes with Node's own sockets.
-if (existsSync(binaries)) await cp(binaries, join(out, "node_modules/@koromix"), { recursive: true })
+const addons = existsSync(binaries) ? (await readdir(binaries)).map((name) => `@koromix/${name}`) : []
+for (const name of addons) await cp(join(koffi, "..", name), join(out, "node_modules", name), { recursive: true })
 
 const geolite = dirname(require.resolve("@ip-location-db/geolite2-country-mmdb/package.json"))
 for (const file of ["geolite2-country.mmdb", "GEOLITE2_LICENSE", "GEOLITE2_EULA"]) {
   await copyFile(join(geolite, file), join(out, file))
 }
+
+// Named so that scanners of images find it.
+await writeFile(
+  join(out, "edgeproxy.cdx.json"),
+  sbom([metafile, dashboard.metafile], ["koffi", ...addons, "@ip-location-db/geolite2-country-mmdb", ...dataPackages])
+)
 
 // As a whole: whoever starts the program meanwhile gets the old one or the new one.
 const old = `${out}.old`

@@ -1,4 +1,4 @@
-import { build, type Plugin } from "esbuild"
+import { build, type Metafile, type Plugin } from "esbuild"
 import { createHash } from "node:crypto"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
@@ -35,12 +35,12 @@ const asset = (path: string, contentType: string, text: string | Uint8Array): Pa
 
 const textOf = (name: string): string => readFileSync(join(page, name), "utf8")
 
-/** The page's files: one of markup, one of script, one of style, and its picture for tabs. */
-export const pack = async (): Promise<ReadonlyArray<PageAsset>> => {
-  const { outputFiles } = await build({
+const bundle = () =>
+  build({
     entryPoints: { dashboard: join(page, "main.ts") },
     outdir: ".",
     write: false,
+    metafile: true,
     bundle: true,
     minify: true,
     charset: "utf8",
@@ -50,6 +50,8 @@ export const pack = async (): Promise<ReadonlyArray<PageAsset>> => {
     plugins: [world],
     logLevel: "warning"
   })
+
+const assetsOf = ({ outputFiles }: Awaited<ReturnType<typeof bundle>>): ReadonlyArray<PageAsset> => {
   const bundled = (extension: string): Uint8Array => {
     const file = outputFiles.find(({ path }) => path.endsWith(extension))
     if (file === undefined) throw new Error(`the dashboard has no ${extension}`)
@@ -63,13 +65,19 @@ export const pack = async (): Promise<ReadonlyArray<PageAsset>> => {
   ]
 }
 
+/** The page's files: one of markup, one of script, one of style, and its picture for tabs. */
+export const pack = async (): Promise<ReadonlyArray<PageAsset>> => assetsOf(await bundle())
+
+/** Packages that the page has data of, beside those it has code of. */
+export const dataPackages = ["iso-3166", "world-atlas"]
+
 const base64 = (data: Uint8Array): string => JSON.stringify(Buffer.from(data).toString("base64"))
 
-/** A module that has them in itself: for the bundle. */
-export const packedModule = async (): Promise<string> => {
-  const assets = await pack()
-  const entries = assets.map(({ br, contentType, etag, gzip, path }) => {
+/** A module that has them in itself, for the bundle, and what they were made of. */
+export const packedModule = async (): Promise<{ readonly contents: string; readonly metafile: Metafile }> => {
+  const made = await bundle()
+  const entries = assetsOf(made).map(({ br, contentType, etag, gzip, path }) => {
     return `{path:${JSON.stringify(path)},contentType:${JSON.stringify(contentType)},etag:${JSON.stringify(etag)},gzip:${base64(gzip)},br:${base64(br)}}`
   })
-  return `export default [${entries.join(",")}]`
+  return { contents: `export default [${entries.join(",")}]`, metafile: made.metafile }
 }

@@ -2,9 +2,15 @@ import { readFileSync } from "node:fs"
 
 /** Programs that end with the one they have started, and take all others of the container with them; at most 15 letters. */
 const companions = new Set([
-  ...["tini", "tini-static", "docker-init", "dumb-init", "catatonit", "podman-init"],
+  "tini",
+  "tini-static",
+  "docker-init",
+  "dumb-init",
+  "catatonit",
+  "podman-init",
   // Where a container has the processes of the host: its parent is there to be seen.
-  ...["containerd-shim", "conmon"]
+  "containerd-shim",
+  "conmon"
 ])
 
 const nameOf = (pid: number): string | undefined => {

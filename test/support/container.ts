@@ -36,10 +36,10 @@ export const imageRoot = process.env["IMAGE_ROOT"]
 const PATH = "/usr/local/bin:/usr/bin:/bin"
 
 /** As a container engine drops privileges: no capability is left, and none can be gained. */
-const unprivileged = [
-  ...["setpriv", "--reuid", image.user, "--regid", image.user, "--clear-groups", "--no-new-privs"],
-  ...["--bounding-set", "-all", "--inh-caps", "-all", "--ambient-caps", "-all", "--"]
-]
+const unprivileged = (
+  `setpriv --reuid ${image.user} --regid ${image.user} --clear-groups --no-new-privs ` +
+  "--bounding-set -all --inh-caps -all --ambient-caps -all --"
+).split(" ")
 
 const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`
 const commandLine = (words: ReadonlyArray<string>): string => words.map(quoted).join(" ")
@@ -118,6 +118,14 @@ export const noContainers = ((): string | undefined => {
   }
 })()
 
+/** What starts the program in the place of the engine, put there by it as `docker run --init` does. */
+export interface Init {
+  readonly place: string
+  readonly from: string
+  /** Before the program. */
+  readonly args: ReadonlyArray<string>
+}
+
 /** What a command in the container came to. */
 export interface Executed {
   readonly code: number | null
@@ -152,8 +160,7 @@ const childrenOf = (pid: number): ReadonlyArray<string> =>
  */
 export const container = Effect.fnUntraced(function* (
   env: Readonly<Record<string, string>> = {},
-  entrypoint: ReadonlyArray<string> = image.entrypoint,
-  more?: ReadonlyArray<Mount>
+  init?: Init
 ): Effect.fn.Return<Container, never, Scope.Scope> {
   const directory = yield* scratch
   const root = `${directory}/root`
@@ -163,10 +170,11 @@ export const container = Effect.fnUntraced(function* (
     ([name, value]) => `${name}=${value}`
   )
   const environment = ["env", "-i", ...own, ...settings]
-  const enter = ["unshare", "-R", root, "-w", image.workdir, ...unprivileged, ...entrypoint]
+  const started = init === undefined ? image.entrypoint : [init.place, ...init.args, ...image.entrypoint]
+  const enter = ["unshare", "-R", root, "-w", image.workdir, ...unprivileged, ...started]
   const script = [
     `mkdir ${root}`,
-    ...assemble(root, more),
+    ...assemble(root, init === undefined ? [] : [[init.from, init.place]]),
     `exec ${commandLine([...environment, ...enter])}`
   ].join("\n")
   const namespaces = ["unshare", "-m", "-p", "-i", "-u", "--fork", "--kill-child"]

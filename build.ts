@@ -1,6 +1,6 @@
 import { build } from "esbuild"
 import { existsSync } from "node:fs"
-import { chmod, copyFile, cp, mkdir, readdir, rename, rm, writeFile } from "node:fs/promises"
+import { chmod, copyFile, cp, mkdir, readFile, readdir, rename, rm, writeFile } from "node:fs/promises"
 import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
 import { dataPackages, packedModule } from "./layers/dashboard/pack.ts"
@@ -16,6 +16,19 @@ const out = `${place}.${process.pid}`
 await mkdir(out)
 
 const dashboard = await packedModule()
+
+const BUILTIN_IMPORTS = /\bimport ?(?:([\w$]+),?)?(?:\*as ([\w$]+)|\{([^}]+)\})? ?from"(node:(?!module")[\w/]+)";/g
+
+/**
+ * With Node's own modules taken as CommonJS has them. An `import` of one makes an ES module of it first, which reads each of its
+ * properties: that of `node:http` loads the whole of `fetch`, an eighth of the time from start to listening.
+ */
+const withPlainBuiltins = (code: string): string =>
+  code.replaceAll(BUILTIN_IMPORTS, (_, whole?: string, namespace?: string, names?: string, id?: string) =>
+    [whole, namespace, names && `{${names.replaceAll(" as ", ":")}}`]
+      .flatMap((target) => (target ? [`const ${target}=process.getBuiltinModule("${id}");`] : []))
+      .join("")
+  )
 
 const { metafile } = await build({
   entryPoints: {
@@ -53,6 +66,8 @@ const { metafile } = await build({
   },
   logLevel: "warning"
 })
+for (const file of Object.keys(metafile.outputs).filter((name) => name.endsWith(".js")))
+  await writeFile(file, withPlainBuiltins(await readFile(file, "utf8")))
 await chmod(join(out, "edgeproxy.js"), 0o755)
 // Wherever the directory is put, its files are ES modules.
 await writeFile(join(out, "package.json"), `{ "type": "module" }\n`)

@@ -46,12 +46,13 @@ import { chooseDatabase } from "./sources.ts"
 import { chooseTransport } from "./transport.ts"
 import { warmPool } from "./warm.ts"
 
-/** Tells whoever started the process that it listens, and that it serves. */
-const tellOfBeginning = (begun: Effect.Effect<void>) =>
+/** Completes `listens`, and tells whoever started the process that it listens, and that it serves. */
+const tellOfBeginning = (listens: Deferred.Deferred<void>, begun: Effect.Effect<void>) =>
   Layer.effectDiscard(
     Effect.gen(function* () {
       const { listening, serving } = yield* Parent
       const { firstTable } = yield* RoutingTable
+      yield* Deferred.succeed(listens, undefined)
       yield* begun.pipe(
         Effect.andThen(Effect.sync(listening)),
         Effect.andThen(firstTable),
@@ -61,16 +62,21 @@ const tellOfBeginning = (begun: Effect.Effect<void>) =>
     })
   )
 
-/** Begins in a fiber of its own, which the layer's scope owns; when it can't begin, neither can the process. */
-const besideTheTraffic = <E extends Error, R>(
+/**
+ * Begins once the traffic `listens`, in a fiber of its own, which the layer's scope owns; when it can't begin, neither can the
+ * process.
+ */
+const afterTheTraffic = <E extends Error, R>(
   layer: Layer.Layer<never, E, R>,
+  listens: Deferred.Deferred<void>,
   begun: Deferred.Deferred<void>
 ): Layer.Layer<never, never, R | Shutdown> =>
   Layer.effectDiscard(
     Effect.gen(function* () {
       const { failed } = yield* Shutdown
       const scope = yield* Effect.scope
-      yield* Layer.buildWithScope(layer, scope).pipe(
+      yield* Deferred.await(listens).pipe(
+        Effect.andThen(Layer.buildWithScope(layer, scope)),
         Effect.matchEffect({
           onFailure: (error) => Deferred.fail(failed, error),
           onSuccess: () => Deferred.succeed(begun, undefined)
@@ -218,16 +224,18 @@ const Edge = Layer.unwrap(
           )
         : Layer.empty
 
+    const listens = yield* Deferred.make<void>()
     const apiBegun = yield* Deferred.make<void>()
     // Loaded while the listeners serve already. It ends after the traffic: during the drain it says so.
     const api = config.apiEnabled
-      ? besideTheTraffic(
+      ? afterTheTraffic(
           Layer.unwrap(
             Effect.map(
               Effect.promise(() => import("./api.ts")),
               ({ ApiEndpoint }) => ApiEndpoint
             )
           ),
+          listens,
           apiBegun
         )
       : Layer.empty
@@ -253,7 +261,7 @@ const Edge = Layer.unwrap(
 
     const begun = config.apiEnabled ? Deferred.await(apiBegun) : Effect.void
 
-    return tellOfBeginning(begun).pipe(
+    return tellOfBeginning(listens, begun).pipe(
       Layer.provideMerge(traffic),
       Layer.provide([metrics, api, dns]),
       Layer.provide(anycast),

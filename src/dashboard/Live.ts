@@ -43,12 +43,14 @@ export const MAX_VIEWERS = 32
 export const EVERY_MS = 1_000
 /** ... and never takes more of it than one part in so many. */
 const COST = 20
+/** While nobody looks, only what the traffic does is, this often. */
+export const UNSEEN_MS = 5_000
 /** After a change of a backend it is told at once, but for this, within which others may follow. */
 export const GAP_MS = 200
 
 /**
  * The live view of a POP: what has changed, told to whoever looks. It is read once for all of them and only while there is
- * one. Each viewer says by its pulls how fast it reads; a slow one gets fewer and larger messages, each bounded by what there
+ * one, but for what the traffic has done in the last minutes. Each viewer says by its pulls how fast it reads; a slow one gets fewer and larger messages, each bounded by what there
  * is to see at all, and nothing waits for it in memory.
  */
 export class Live extends Context.Service<
@@ -174,6 +176,13 @@ export const make = Effect.fnUntraced(function* (options: LiveOptions) {
     yield* Effect.raceFirst(changed.await, Effect.sleep(Math.max(0, nextWhole - now())))
   })
   yield* supervisor.supervise("live", Effect.forever(round))
+
+  // Who opens the page because something is wrong wants to see when it began.
+  const remember = Effect.gen(function* () {
+    const spentMs = viewers === 0 ? yield* reading.glance : 0
+    yield* Effect.sleep(Math.max(UNSEEN_MS, spentMs * COST))
+  })
+  yield* supervisor.supervise("live-history", Effect.forever(remember))
 
   // A drain, a new row: whatever the table says is told as soon.
   const followTable = Effect.gen(function* () {

@@ -19,8 +19,8 @@ export interface LiveMessage {
   readonly loads?: Readonly<Record<string, Load | null>>
   /** By the client's country and the backend's region, `BR sa`; `?` for an unknown country. */
   readonly flows?: Readonly<Record<string, Flow | null>>
-  /** How many connections have ended so since the start, by `by phase cause`. */
-  readonly ends?: Readonly<Record<string, number>>
+  /** How many connections have ended so, by `by phase cause`. */
+  readonly ends?: Readonly<Record<string, End>>
   readonly events?: ReadonlyArray<BackendEvent>
   readonly samples?: ReadonlyArray<Sample>
 }
@@ -130,10 +130,13 @@ export type BackendRow = readonly [
 /** Connections now, and bytes to and from the backend in a second. */
 export type Load = readonly [connections: number, toBackend: number, fromBackend: number]
 
+/** Since the start, and in the last five minutes. */
+export type End = readonly [all: number, recent: number]
+
 /** Connections open now, and those begun since the start. */
 export type Flow = readonly [open: number, begun: number]
 
-/** One second, or longer ones when a look costs much: figures per second. Null: nobody looked. */
+/** One second, or longer ones when nobody looks or a look costs much: figures per second. Null: the process stood still. */
 export type Sample = readonly [
   at: number,
   open: number | null,

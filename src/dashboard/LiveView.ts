@@ -1,5 +1,5 @@
 import type { BackendEvent } from "../backends/BackendEvents.ts"
-import type { BackendRow, Flow, LiveMessage, Load, Parts, Sample } from "./LiveMessage.ts"
+import type { BackendRow, End, Flow, LiveMessage, Load, Parts, Sample } from "./LiveMessage.ts"
 
 /** What a viewer knows: all messages of one stream put together. */
 export interface LiveView {
@@ -12,7 +12,7 @@ export interface LiveView {
   /** By `country region`. */
   readonly flows: Map<string, Flow>
   /** By `by phase cause`. */
-  readonly ends: Map<string, number>
+  readonly ends: Map<string, End>
   /** The latest last. */
   readonly events: Array<BackendEvent>
   readonly samples: Array<Sample>

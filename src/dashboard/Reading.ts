@@ -23,14 +23,22 @@ import { Transport } from "../traffic/Transport.ts"
 import * as BackendWindow from "./BackendWindow.ts"
 import * as Changes from "./Changes.ts"
 import type { Parts, Sample } from "./LiveMessage.ts"
+import { KEPT_SAMPLES } from "./LiveView.ts"
 import * as liveParts from "./liveParts.ts"
 
 export interface ReadingOptions extends Identity {
   readonly vitals: Effect.Effect<Vitals>
 }
 
-/** Samples that are kept: five minutes of them. */
-export const SAMPLES = 300
+/** How far back samples are kept, whoever has looked meanwhile. */
+export const KEPT_MS = 600_000
+
+/** Ends of connections are recent for so long, to the step in which they are remembered. */
+const RECENT_MS = 300_000
+const RECENT_STEP_MS = 5_000
+
+/** Of less than so long, figures per second would be made of one client or two. */
+const SHORTEST_MS = 400
 
 /** After so long without a look, figures per second would be those of a time that nobody wants to see as one. */
 const GAP_MS = 10_000
@@ -44,7 +52,6 @@ interface Totals {
   readonly refused: number
   readonly sent: number
   readonly received: number
-  readonly cpuSeconds: number
 }
 
 const sum = (values: Iterable<number>): number => {
@@ -53,7 +60,7 @@ const sum = (values: Iterable<number>): number => {
   return total
 }
 
-/** What there is to see of a POP, read from its owners; nothing of it is kept up while nobody reads. */
+/** What there is to see of a POP, read from its owners; nothing of it but the samples is kept up while nobody reads. */
 export const make = Effect.fnUntraced(function* ({ pop, region, version, vitals }: ReadingOptions) {
   const connections = yield* Connections
   const counters = yield* TrafficCounters
@@ -77,8 +84,11 @@ export const make = Effect.fnUntraced(function* ({ pop, region, version, vitals 
   const flows = Changes.make()
   const ends = Changes.make()
   const samples: Array<Sample> = []
+  const pastEnds: Array<{ readonly at: number; readonly counts: ReadonlyMap<string, number> }> = []
   let sampled = 0
   let last: Totals | undefined
+  /** When all there is was read for viewers, and the processor time at that moment. */
+  let lastWhole: { readonly at: number; readonly cpuSeconds: number } | undefined
 
   const put = <Name extends keyof Parts>(name: Name, value: Parts[Name]): void => parts.put(name, JSON.stringify(value))
 
@@ -113,6 +123,21 @@ export const make = Effect.fnUntraced(function* ({ pop, region, version, vitals 
     return spentMs
   })
 
+  const readEnds = (): void => {
+    const counts = new Map(
+      counters
+        .terminations()
+        .flatMap(({ by, cause, count, phase }) => (count > 0 ? [[`${by} ${phase} ${cause}`, count] as const] : []))
+    )
+    const at = now()
+    if (at - (pastEnds.at(-1)?.at ?? -Infinity) >= RECENT_STEP_MS) pastEnds.push({ at, counts })
+    // The first that is left is the last from before the window, unless the process itself is younger.
+    while ((pastEnds[1]?.at ?? Infinity) <= at - RECENT_MS) pastEnds.shift()
+    const [first] = pastEnds
+    const before = first !== undefined && first.at <= at - RECENT_MS ? first.counts : undefined
+    for (const [end, count] of counts) ends.put(end, JSON.stringify([count, count - (before?.get(end) ?? 0)]))
+  }
+
   const readConnections = Effect.fnUntraced(function* () {
     const open = new Map<string, number>()
     const spentMs = yield* forEachTimed(connections.all(), (record: ConnectionRecord) => {
@@ -128,13 +153,11 @@ export const make = Effect.fnUntraced(function* ({ pop, region, version, vitals 
         flows.put(flow, JSON.stringify([open.get(flow) ?? 0, begun]))
       }
     }
-    for (const { by, cause, count, phase } of counters.terminations()) {
-      if (count > 0) ends.put(`${by} ${phase} ${cause}`, `${count}`)
-    }
+    readEnds()
     return spentMs
   })
 
-  const totals = (cpuSeconds: number): Totals => {
+  const totals = (): Totals => {
     const total = (place: number): number => sum(counters.listeners.map(({ totals }) => totals[place] ?? 0))
     return {
       at: now(),
@@ -142,27 +165,27 @@ export const make = Effect.fnUntraced(function* ({ pop, region, version, vitals 
       ended: total(ENDED),
       refused: sum(counters.rejections.values()),
       sent: total(SENT),
-      received: total(RECEIVED),
-      cpuSeconds
+      received: total(RECEIVED)
     }
   }
 
   const keep = (sample: Sample): void => {
     sampled++
     samples.push(sample)
-    if (samples.length > SAMPLES) samples.shift()
+    const oldest = sample[0] - KEPT_MS
+    while (samples.length > KEPT_SAMPLES || (samples[0]?.[0] ?? Infinity) < oldest) samples.shift()
   }
 
-  /** Notes a sample; gives the seconds since the last one, without an end when there was none or long ago. */
-  const readTotals = (before: Totals | undefined, after: Totals, wall: number): number => {
-    if (before === undefined) return Infinity
-    const seconds = (after.at - before.at) / 1_000
-    if (seconds <= 0) return Infinity
-    if (seconds * 1_000 > GAP_MS) {
-      keep([wall, null, null, null, null, null, null])
-      return Infinity
-    }
-    const rate = (name: keyof Totals): number => Math.max(0, Math.round((after[name] - before[name]) / seconds))
+  /** Notes what has happened since the last time, unless that was a moment ago. Connections have to be read before. */
+  const takeSample = (wall: number): void => {
+    const after = totals()
+    const before = last
+    const ms = before === undefined ? Infinity : after.at - before.at
+    if (ms < SHORTEST_MS) return
+    last = after
+    if (before === undefined) return
+    if (ms > GAP_MS) return keep([wall, null, null, null, null, null, null])
+    const rate = (name: keyof Totals): number => Math.max(0, Math.round(((after[name] - before[name]) * 1_000) / ms))
     keep([
       wall,
       after.begun - after.ended,
@@ -172,8 +195,14 @@ export const make = Effect.fnUntraced(function* ({ pop, region, version, vitals 
       rate("sent"),
       rate("received")
     ])
-    return seconds
   }
+
+  /** For the samples alone, while nobody looks. Gives the milliseconds it took. */
+  const glance = Effect.gen(function* () {
+    const spentMs = yield* readConnections()
+    takeSample(clock.currentTimeMillisUnsafe())
+    return spentMs
+  })
 
   const putState = (wall: number): void => {
     const { degraded, reasons } = ready.now()
@@ -196,10 +225,13 @@ export const make = Effect.fnUntraced(function* ({ pop, region, version, vitals 
       const taken = yield* vitals
       const onConnections = yield* readConnections()
       const wall = clock.currentTimeMillisUnsafe()
-      const after = totals(taken.cpuSeconds)
-      const before = last
-      last = after
-      const seconds = readTotals(before, after, wall)
+      takeSample(wall)
+      const at = now()
+      const before = lastWhole
+      lastWhole = { at, cpuSeconds: taken.cpuSeconds }
+      const sinceMs = before === undefined ? Infinity : at - before.at
+      // Figures of a long time without viewers are not those of now.
+      const seconds = sinceMs > 0 && sinceMs <= GAP_MS ? sinceMs / 1_000 : Infinity
       const onBackends = yield* readBackends(seconds)
       putState(wall)
       put("pop", {
@@ -217,7 +249,7 @@ export const make = Effect.fnUntraced(function* ({ pop, region, version, vitals 
         cpu:
           before === undefined || seconds === Infinity
             ? null
-            : Math.round(((after.cpuSeconds - before.cpuSeconds) / seconds) * 1_000) / 1_000,
+            : Math.round(((taken.cpuSeconds - before.cpuSeconds) / seconds) * 1_000) / 1_000,
         rss: taken.rss,
         heap: taken.heap,
         heapLimit: taken.heapLimit,
@@ -236,6 +268,7 @@ export const make = Effect.fnUntraced(function* ({ pop, region, version, vitals 
   return {
     quick,
     whole,
+    glance,
     parts,
     flows,
     ends,

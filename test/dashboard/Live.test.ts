@@ -5,10 +5,14 @@ import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
-import { EVERY_MS, GAP_MS, MAX_VIEWERS } from "../../src/dashboard/Live.ts"
+import { EVERY_MS, GAP_MS, MAX_VIEWERS, UNSEEN_MS } from "../../src/dashboard/Live.ts"
 import type { LiveMessage } from "../../src/dashboard/LiveMessage.ts"
+import { KEPT_SAMPLES } from "../../src/dashboard/LiveView.ts"
+import { KEPT_MS } from "../../src/dashboard/Reading.ts"
+import { unknownGeo } from "../../src/domain/Score.ts"
+import { recordOf } from "../../src/traffic/Connections.ts"
 import { viewOf } from "../api/MemoryRegistry.ts"
-import { backend } from "../support/fixtures.ts"
+import { backend, client } from "../support/fixtures.ts"
 import { settled } from "../support/settled.ts"
 import { make } from "./liveRig.ts"
 
@@ -133,15 +137,91 @@ describe("the live stream", () => {
     })
   )
 
-  it.effect("shows a time without viewers as a gap", () =>
+  it.effect("shows who comes what went on in the ten minutes before, at a coarser step", () =>
+    Effect.gen(function* () {
+      const { counters, watch } = yield* withBackends(1)
+      const listener = counters.addListener("127.0.0.1:80", undefined, false)
+      yield* pass(3_600_000)
+      for (let second = 0; second < 60; second++) {
+        for (let each = 0; each < 7; each++) counters.accepted(listener)
+        yield* pass(1_000)
+      }
+      const { view } = yield* watch
+      yield* settled
+      const steps = view.samples.map(([at], index) => at - (view.samples[index - 1]?.[0] ?? NaN)).slice(1)
+      assert.isTrue(
+        steps.every((step) => step === UNSEEN_MS),
+        String(steps)
+      )
+      assert.approximately(steps.length * UNSEEN_MS, KEPT_MS, UNSEEN_MS)
+      const begun = view.samples.map(([, , begun]) => begun)
+      assert.deepStrictEqual(
+        begun.slice(-11),
+        Array.from({ length: 11 }, () => 7)
+      )
+      assert.deepStrictEqual(
+        begun.slice(0, 100),
+        Array.from({ length: 100 }, () => 0)
+      )
+    })
+  )
+
+  it.effect("tells no rate of a moment: who comes just after a look waits for the next", () =>
+    Effect.gen(function* () {
+      const { counters, watch } = yield* withBackends(1)
+      const listener = counters.addListener("127.0.0.1:80", undefined, false)
+      yield* pass(UNSEEN_MS)
+      counters.accepted(listener)
+      yield* pass(2)
+      const { view } = yield* watch
+      yield* settled
+      assert.deepStrictEqual(
+        view.samples.map(([, , begun]) => begun),
+        [0]
+      )
+      yield* pass(EVERY_MS)
+      assert.deepStrictEqual(
+        view.samples.map(([, , begun]) => begun),
+        [0, 1]
+      )
+    })
+  )
+
+  it.effect("tells how connections have ended in the last five minutes, also before anybody looked", () =>
+    Effect.gen(function* () {
+      const { counters, watch } = yield* withBackends(1)
+      const listener = counters.addListener("127.0.0.1:80", undefined, false)
+      const remote = { address: "203.0.113.7", port: 50_000 }
+      const record = recordOf({ id: 1, remote }, listener, client("203.0.113.7"), unknownGeo, 0)
+      const end = (count: number): void => {
+        const why = { by: "client", phase: "relay", cause: "fin" } as const
+        const ended = { ...why, id: 1, bytesIn: 0, bytesOut: 0, firstByteUs: undefined, code: undefined }
+        for (let each = 0; each < count; each++) counters.ended(record, ended, 1)
+      }
+      yield* pass(60_000)
+      end(3)
+      yield* pass(200_000)
+      end(2)
+      yield* pass(10_000)
+      const { view } = yield* watch
+      yield* settled
+      assert.deepStrictEqual(Array.from(view.ends), [["client relay fin", [5, 5]]])
+      yield* pass(100_000)
+      assert.deepStrictEqual(view.ends.get("client relay fin"), [5, 2])
+      yield* pass(300_000)
+      assert.deepStrictEqual(view.ends.get("client relay fin"), [5, 0])
+    })
+  )
+
+  it.effect("keeps no more of the past than a viewer does, however long somebody looks", () =>
     Effect.gen(function* () {
       const { watch } = yield* withBackends(1)
-      yield* Effect.scoped(Effect.andThen(watch, pass(3 * EVERY_MS)))
-      yield* pass(3_600_000)
+      yield* watch
+      for (let minute = 0; minute < 15; minute++) yield* pass(60_000)
       const { view } = yield* watch
-      yield* pass(EVERY_MS)
-      const opens = view.samples.map(([, open]) => open)
-      assert.deepStrictEqual(opens, [0, 0, 0, null, 0])
+      yield* settled
+      assert.isAtMost(view.samples.length, KEPT_SAMPLES)
+      assert.isAbove(view.samples.length, 550)
     })
   )
 

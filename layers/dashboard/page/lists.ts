@@ -1,5 +1,5 @@
 import type { BackendEvent } from "../../../src/backends/BackendEvents.ts"
-import type { ActorRow } from "../../../src/dashboard/LiveMessage.ts"
+import type { ActorRow, End as Counted } from "../../../src/dashboard/LiveMessage.ts"
 import type { LiveView } from "../../../src/dashboard/LiveView.ts"
 import { attribute, byId, h, keyed, setText, textRow } from "./dom.ts"
 import { duration, number, timeOfDay } from "./format.ts"
@@ -42,17 +42,14 @@ interface End {
   readonly bad: boolean
 }
 
-const WINDOW_MS = 300_000
-const EVERY_MS = 5_000
-
-const endOf = (key: string, all: number, before: number): End => {
+const endOf = (key: string, [all, recent]: Counted): End => {
   const [by = "", inPhase = "", code = ""] = key.split(" ")
   const where = phase(inPhase)
   return {
     key,
     by,
     why: where === "" ? cause(code) : `${cause(code)}, ${where}`,
-    recent: all - before,
+    recent,
     all,
     bad: code !== "fin"
   }
@@ -74,17 +71,8 @@ export const listEnds = (): ((view: LiveView) => void) => {
       return made
     }
   )
-  let seen: LiveView | undefined
-  let history: Array<{ readonly at: number; readonly counts: ReadonlyMap<string, number> }> = []
-
   return (view) => {
-    if (seen !== view) history = []
-    seen = view
-    const last = history.at(-1)
-    if (last === undefined || view.at - last.at >= EVERY_MS) history.push({ at: view.at, counts: new Map(view.ends) })
-    while ((history[1]?.at ?? Infinity) <= view.at - WINDOW_MS) history.shift()
-    const before = history[0]?.counts
-    const ends = Array.from(view.ends, ([key, all]) => endOf(key, all, before?.get(key) ?? 0))
+    const ends = Array.from(view.ends, ([key, counted]) => endOf(key, counted))
     update(ends.toSorted((a, b) => b.recent - a.recent || b.all - a.all))
   }
 }

@@ -10,6 +10,7 @@ import * as app from "../../src/api/app.ts"
 import { LIVE_PATH } from "../../src/api/OperationsGroup.ts"
 import { HEALTH_PATH, READY_PATH } from "../../src/api/ProbesGroup.ts"
 import type { BackendEvents } from "../../src/backends/BackendEvents.ts"
+import type { Certificates } from "../../src/tls/Certificates.ts"
 import type { Registry } from "../../src/backends/Registry.ts"
 import type { Conditions } from "../../src/observe/Conditions.ts"
 import type { AccessLog } from "../../src/observe/AccessLog.ts"
@@ -83,6 +84,7 @@ export const layer = (
   | AccessLog
   | Admission
   | BackendEvents
+  | Certificates
   | Conditions
   | Connections
   | Explain

@@ -213,6 +213,8 @@ export const make = Effect.fnUntraced(function* ({ counted, firstId, sharesPorts
       pipes: 0,
       heldBytes: 0,
       waitingMessages: 0,
+      toThreadsBytes: 0,
+      fromThreadsBytes: 0,
       resetWhilePaused
     })
   })

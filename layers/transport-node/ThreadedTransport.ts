@@ -124,6 +124,8 @@ const make = Effect.fnUntraced(function* (options: ThreadedOptions) {
       threadsLost,
       warm: 0,
       waitingMessages: 0,
+      toThreadsBytes: 0,
+      fromThreadsBytes: 0,
       pipes: 0,
       heldBytes: sum((engine) => engine.heldBytes()),
       resetWhilePaused: sum((engine) => engine.resetWhilePaused())

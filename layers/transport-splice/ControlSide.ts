@@ -356,6 +356,7 @@ export const make = (
       Atomics.sub(taken, places.taken, Atomics.exchange(view.header, header.places, 0))
     },
     connections: () => count,
-    waiting: thread.outbox.size
+    // Another one when the thread has been replaced.
+    waiting: () => thread.outbox.size()
   }
 }

@@ -20,6 +20,8 @@ export interface DataThread {
   /** Begins, or begins anew when the last worker has died. */
   readonly start: () => void
   readonly isAlive: () => boolean
+  /** Of the rings to and from it. */
+  readonly unheardBytes: () => { readonly to: number; readonly from: number }
   /** After something was said to it: wakes it if it sleeps. */
   readonly wake: () => void
   /** In any case. */
@@ -80,6 +82,7 @@ export const make = (
     floats: new Float64Array(inbox.words.buffer, inbox.words.byteOffset),
     start,
     isAlive: () => worker !== undefined,
+    unheardBytes: () => ({ to: Ring.unreadBytes(memory.toThread), from: Ring.unreadBytes(memory.toControl) }),
     wake: () => {
       if (writer.mustWake()) rouse()
     },

@@ -21,6 +21,12 @@ export const memory = (words: number): SharedArrayBuffer => new SharedArrayBuffe
 /** Forgets all messages. Only while neither side is at work. */
 export const clear = (shared: SharedArrayBuffer): void => void new Int32Array(shared, 0, CONTROL_WORDS).fill(0)
 
+/** What is in it and not read yet. */
+export const unreadBytes = (shared: SharedArrayBuffer): number => {
+  const control = new Int32Array(shared, 0, CONTROL_WORDS)
+  return ((Atomics.load(control, HEAD) - Atomics.load(control, TAIL)) >>> 0) * 4
+}
+
 export interface Writer {
   /** Copies a message into the ring; false, and nothing done, when it is full. Kinds are 1 to 255. */
   readonly push: (kind: number, message: Int32Array, words: number) => boolean

@@ -272,6 +272,8 @@ const make = Effect.fnUntraced(function* (options: SpliceOptions) {
       pipes: sum(header.pipesOpen),
       heldBytes: sum(header.heldBytes),
       waitingMessages: threads.reduce((all, { control }) => all + control.waiting(), 0),
+      toThreadsBytes: dataThreads.reduce((all, { unheardBytes }) => all + unheardBytes().to, 0),
+      fromThreadsBytes: dataThreads.reduce((all, { unheardBytes }) => all + unheardBytes().from, 0),
       resetWhilePaused: 0
     })
   })

@@ -18,6 +18,7 @@ export const notReadyOf = Effect.fnUntraced(function* (wanted: number) {
       listeners: { wanted, open: transport.census().listeners },
       pausedMs: pausedMs(),
       actors: [],
+      threadsBehind: false,
       storeFails: false,
       others: []
     }).reasons

@@ -32,15 +32,18 @@ const make = Effect.fnUntraced(function* (wanted: number) {
   const pausedMs = watchPauses(yield* Admission, yield* monotonicMs)
 
   return Ready.of({
-    now: () =>
-      readinessOf({
+    now: () => {
+      const { listeners, waitingMessages } = transport.census()
+      return readinessOf({
         draining: Deferred.isDoneUnsafe(shutdown.requested),
         table: table.status(),
-        listeners: { wanted, open: transport.census().listeners },
+        listeners: { wanted, open: listeners },
         pausedMs: pausedMs(),
         actors: supervisor.list(),
+        threadsBehind: waitingMessages > 0,
         storeFails: registry.storeFails(),
         others: conditions.present()
       })
+    }
   })
 })

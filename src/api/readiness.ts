@@ -9,6 +9,8 @@ export interface Condition {
   /** How long accepting has been paused; undefined when it is not. */
   readonly pausedMs: number | undefined
   readonly actors: ReadonlyArray<ActorStatus>
+  /** Messages to the threads of the byte engine wait, because their rings are full: a thread hangs, or can't keep up. */
+  readonly threadsBehind: boolean
   /** Registrations can't be made durable. */
   readonly storeFails: boolean
   /** What other parts of the program say limits the POP. */
@@ -40,7 +42,8 @@ export const readinessOf = ({
   others,
   pausedMs,
   storeFails,
-  table
+  table,
+  threadsBehind
 }: Condition): Readiness => ({
   reasons: named({
     draining,
@@ -56,6 +59,7 @@ export const readinessOf = ({
       "store-failing": storeFails,
       "update-held": table.held !== undefined,
       "rows-quarantined": table.quarantined > 0,
+      "data-plane-behind": threadsBehind,
       "actor-failing": actors.some(({ state }) => state === "crash-loop")
     }),
     ...others

@@ -17,6 +17,7 @@ import type { LoopDelay } from "../observe/LoopDelay.ts"
 import type { GeoResolver } from "../routing/GeoResolver.ts"
 import { RoutingTable } from "../routing/RoutingTable.ts"
 import { Upstreams } from "../routing/Upstreams.ts"
+import type { Certificates } from "../tls/Certificates.ts"
 import type { Admission } from "../traffic/Admission.ts"
 import type { Connections } from "../traffic/Connections.ts"
 import type { TrafficCounters } from "../traffic/TrafficCounters.ts"
@@ -69,6 +70,7 @@ export class Live extends Context.Service<
     | AccessLog
     | Admission
     | BackendEvents
+    | Certificates
     | Connections
     | GeoResolver
     | LoopDelay

@@ -105,6 +105,8 @@ export interface Self {
   /** Access-log lines lost. */
   readonly logDropped: number
   readonly geoBuiltAt: number | null
+  /** Of those that clients are shown, the one that ends first; null where no listener ends TLS. */
+  readonly certificate: { readonly source: string; readonly notAfter: number } | null
   readonly viewers: number
 }
 

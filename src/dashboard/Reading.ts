@@ -15,6 +15,7 @@ import type { Vitals } from "../observe/Vitals.ts"
 import { GeoResolver } from "../routing/GeoResolver.ts"
 import { RoutingTable } from "../routing/RoutingTable.ts"
 import { Upstreams } from "../routing/Upstreams.ts"
+import { Certificates } from "../tls/Certificates.ts"
 import { Admission } from "../traffic/Admission.ts"
 import { type ConnectionRecord, Connections } from "../traffic/Connections.ts"
 import { ACCEPTED, ENDED, RECEIVED, SENT } from "../traffic/ListenerCounters.ts"
@@ -72,6 +73,7 @@ export const make = Effect.fnUntraced(function* ({ pop, region, version, vitals 
   const admission = yield* Admission
   const loop = yield* LoopDelay
   const geo = yield* GeoResolver
+  const certificates = yield* Certificates
   const ready = yield* Ready
   const events = yield* BackendEvents
   const log = yield* AccessLog
@@ -260,6 +262,7 @@ export const make = Effect.fnUntraced(function* ({ pop, region, version, vitals 
         transport: transport.census(),
         logDropped: log.dropped(),
         geoBuiltAt: geo.builtAt() ?? null,
+        certificate: liveParts.certificatePart(certificates.current()?.certificates ?? []),
         viewers
       })
       return onConnections + onBackends

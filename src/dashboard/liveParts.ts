@@ -2,6 +2,7 @@ import type { ActorStatus } from "../actor/Supervisor.ts"
 import { LOOK_MS } from "../observe/LoopDelay.ts"
 import type { Pool } from "../routing/Pool.ts"
 import type { TableStatus } from "../routing/RoutingTable.ts"
+import type { Certificate } from "../tls/Certificate.ts"
 import type { ActorRow, Bounded, PoolRow, Self, Table } from "./LiveMessage.ts"
 
 /** The parts of the live stream, from what their owners say. Pure. */
@@ -67,6 +68,16 @@ export const poolsPart = (pools: Iterable<Pool>): ReadonlyArray<PoolRow> => {
     if (list.length < SHOWN) list.push({ app: app ?? null, eligible, up, panic })
   }
   return [...panicking, ...calm].slice(0, SHOWN)
+}
+
+/** The one that ends first. */
+export const certificatePart = (
+  certificates: ReadonlyArray<Pick<Certificate, "notAfter" | "source">>
+): Self["certificate"] => {
+  const [first, ...others] = certificates
+  if (first === undefined) return null
+  const { notAfter, source } = others.reduce((one, other) => (other.notAfter < one.notAfter ? other : one), first)
+  return { source: cut(source), notAfter }
 }
 
 /** `delays` longest first. */

@@ -252,6 +252,9 @@ export interface Census {
   readonly heldBytes: number
   /** Messages to its threads that wait because the threads do not keep up. */
   readonly waitingMessages: number
+  /** Messages to its threads, and from them, that are in the rings between and not heard yet; 0 where there are no rings. */
+  readonly toThreadsBytes: number
+  readonly fromThreadsBytes: number
   /** Connections the engine accepted and reset at once because it was paused. */
   readonly resetWhilePaused: number
 }

@@ -16,6 +16,8 @@ const sum = (one: Census, other: Census): Census => ({
   pipes: one.pipes + other.pipes,
   heldBytes: one.heldBytes + other.heldBytes,
   waitingMessages: one.waitingMessages + other.waitingMessages,
+  toThreadsBytes: one.toThreadsBytes + other.toThreadsBytes,
+  fromThreadsBytes: one.fromThreadsBytes + other.fromThreadsBytes,
   resetWhilePaused: one.resetWhilePaused + other.resetWhilePaused
 })
 

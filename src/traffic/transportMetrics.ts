@@ -22,6 +22,11 @@ const waiting = gauge(
   "Messages to the threads of the byte engine that wait because the threads do not keep up."
 )
 
+const rings = gauge(
+  "edgeproxy_transport_ring_bytes",
+  "Messages between the control thread and the threads of the byte engine that are not heard yet, to or from these."
+)
+
 /** What the byte engine holds. */
 export const transportMetrics = Effect.gen(function* () {
   const { census, engine } = yield* Transport
@@ -38,6 +43,8 @@ export const transportMetrics = Effect.gen(function* () {
         sink.sample(listeners, labels, now.listeners)
         sink.sample(carried, labels, now.connections)
         sink.sample(waiting, labels, now.waitingMessages)
+        sink.sample(rings, { engine, direction: "to" }, now.toThreadsBytes)
+        sink.sample(rings, { engine, direction: "from" }, now.fromThreadsBytes)
         sink.sample(threadsLost, labels, now.threadsLost)
       })
   }

@@ -16,6 +16,7 @@ const fine: Condition = {
   listeners: { wanted: 2, open: 2 },
   pausedMs: undefined,
   actors: [],
+  threadsBehind: false,
   storeFails: false,
   others: []
 }
@@ -43,6 +44,7 @@ describe("readiness (D3)", () => {
     ["table-stored", { table: { ...fine.table, origin: "snapshot" } }],
     ["update-held", { table: { ...fine.table, held: { eligible: 4, lost: 3 } } }],
     ["store-failing", { storeFails: true }],
+    ["data-plane-behind", { threadsBehind: true }],
     ["panic", { others: ["panic"] }],
     ["rows-quarantined", { table: { ...fine.table, quarantined: 1 } }],
     [

@@ -20,6 +20,7 @@ import { Explain } from "../../src/routing/Explain.ts"
 import { GeoResolver } from "../../src/routing/GeoResolver.ts"
 import { RoutingTable, type TableSnapshot, type TableStatus } from "../../src/routing/RoutingTable.ts"
 import { Upstreams } from "../../src/routing/Upstreams.ts"
+import { Certificates } from "../../src/tls/Certificates.ts"
 import { Admission } from "../../src/traffic/Admission.ts"
 import { type ConnectionRecord, Connections } from "../../src/traffic/Connections.ts"
 import * as ListenerCounters from "../../src/traffic/ListenerCounters.ts"
@@ -114,6 +115,7 @@ export const make = Effect.fnUntraced(function* ({ tokens = true, ...options }: 
     ),
     Connections.layer,
     RecentConnections.layer,
+    Certificates.layerOff,
     Admission.layer(2),
     AccessLog.layerOff
   ).pipe(

@@ -46,6 +46,8 @@ describe("the live stream", () => {
       assert.lengthOf(messages, 1)
       assert.deepInclude(view.parts.pop, { version: "1.2.3", pop: "gru1", region: "sa" })
       assert.deepStrictEqual(view.parts.states, { active: 3 })
+      assert.deepStrictEqual(view.parts.self?.certificate, { source: "db.crt", notAfter: 2_000 })
+      assert.notInclude(JSON.stringify(messages), "secret")
       assert.lengthOf([...view.backends], 3)
       registry.views.set("b1", viewOf({ id: "b1", connections: 7 }))
       yield* pass(EVERY_MS)

@@ -20,6 +20,8 @@ import { Connections } from "../../src/traffic/Connections.ts"
 import * as Shutdown from "../../src/traffic/Shutdown.ts"
 import { TrafficCounters } from "../../src/traffic/TrafficCounters.ts"
 import { Transport } from "../../src/traffic/Transport.ts"
+import type { Certificate } from "../../src/tls/Certificate.ts"
+import { type CertificateSet, Certificates } from "../../src/tls/Certificates.ts"
 import * as MemoryRegistry from "../api/MemoryRegistry.ts"
 import { routing } from "../support/routing.ts"
 import * as ScriptedTransport from "../support/ScriptedTransport.ts"
@@ -40,6 +42,28 @@ export interface Viewer {
   readonly messages: Array<LiveMessage>
   /** Bytes of each message. */
   readonly sizes: Array<number>
+}
+
+const certificate = (source: string, notAfter: number): Certificate => ({
+  source,
+  notAfter,
+  notBefore: 0,
+  names: [],
+  chain: "",
+  key: "the-secret-key"
+})
+
+const certificates: CertificateSet = {
+  tls: {
+    pairs: [],
+    minVersion: "1.2",
+    protocols: [],
+    clientCa: undefined,
+    ticketKey: new Uint8Array(),
+    maxHandshakes: 1
+  },
+  certificates: [certificate("shop.crt", 3_000), certificate("db.crt", 2_000), certificate("www.crt", 4_000)],
+  pairOf: () => undefined
 }
 
 const decoder = new TextDecoder()
@@ -84,7 +108,8 @@ export const make = Effect.fnUntraced(function* () {
         Connections.layer,
         Admission.layer(100),
         AccessLog.layerOff,
-        GeoResolver.layerFixed(new Map())
+        GeoResolver.layerFixed(new Map()),
+        Layer.succeed(Certificates, { current: () => certificates })
       )
     ),
     Layer.provideMerge(

@@ -82,7 +82,7 @@ describe.skipIf(chromiumPath === undefined)(
   () => {
     it.live("shows the POP, follows it, and needs nothing from elsewhere", () =>
       Effect.gen(function* () {
-        const scene = yield* dashboardScene()
+        const scene = yield* dashboardScene({ env: { TLS_ENABLED: "true", TLS_LISTEN_ADDR: "127.0.0.1:0" } })
         const { errors, outside, page } = yield* open(scene.url)
         yield* text(page, "#identity", /gru1 · sa/)
         yield* text(page, "#readiness", /^ready: bad rows in the table$/)
@@ -95,7 +95,7 @@ describe.skipIf(chromiumPath === undefined)(
         yield* text(page, ".tile:nth-child(4) .figure", /[kM]B\/s/)
         yield* Effect.promise(() => page.waitForSelector("#charts canvas"))
         yield* text(page, "#ends", /client.*finished/)
-        yield* text(page, "#vitals", /Control loop.*File descriptors.*Routing table.*Geo database/)
+        yield* text(page, "#vitals", /Control loop.*File descriptors.*Data-plane queues\d+ B to it.*Routing table.*Geo database.*certificate to endself-signed, in \d+ d/)
         yield* text(page, "#actor-rows", /routing-table.*running/)
 
         scene.kill("gru-a")

@@ -131,6 +131,22 @@ describe.skipIf(process.platform !== "linux")("the splice engine", () => {
     }).pipe(Effect.scoped, Effect.provide(small))
   )
 
+  it.live("tells how much its threads have not heard yet, and forgets it with a thread", () =>
+    Effect.gen(function* () {
+      const rig = yield* Rig.make()
+      const { id } = yield* rig.client()
+      const { threadsLost } = rig.transport.census()
+      SpliceTransport.killThread.get(rig.transport)?.(0)
+      // More than the ring holds, in one turn: nobody notices the death meanwhile.
+      for (let said = 0; said < 200_000; said++) rig.transport.consume(id, 0)
+      const { toThreadsBytes, waitingMessages } = rig.transport.census()
+      assert.isAbove(toThreadsBytes, 100_000)
+      assert.isAbove(waitingMessages, 1_000)
+      yield* eventually("loss of the thread", () => rig.transport.census().threadsLost > threadsLost)
+      assert.deepInclude(rig.transport.census(), { toThreadsBytes: 0, waitingMessages: 0 })
+    }).pipe(Effect.scoped, Effect.provide(layer))
+  )
+
   it.live("urgent data in the midst of bulk, with the end right behind it, costs no bytes", () =>
     Effect.gen(function* () {
       const rig = yield* Rig.make()

@@ -256,6 +256,8 @@ export const make = (now: () => number): ScriptedTransport => {
       pipes: 0,
       heldBytes: 0,
       waitingMessages: 0,
+      toThreadsBytes: 0,
+      fromThreadsBytes: 0,
       resetWhilePaused: 0
     })
   })

@@ -1,3 +1,4 @@
+import type { Self } from "../../../src/dashboard/LiveMessage.ts"
 import type { LiveView } from "../../../src/dashboard/LiveView.ts"
 import { attribute, byId, h, keyed, setText } from "./dom.ts"
 import { bytes, duration, number, percent } from "./format.ts"
@@ -13,10 +14,21 @@ interface Vital {
 
 const OLD_TABLE_MS = 60_000
 const OLD_GEO_MS = 30 * 86_400_000
+const CERTIFICATE_BAD_MS = 7 * 86_400_000
+const CERTIFICATE_WARN_MS = 30 * 86_400_000
 
 const toneOf = (share: number): Tone => (share > 0.9 ? "bad" : share > 0.7 ? "warn" : "good")
 
 const limited = (label: string, text: string, share: number): Vital => ({ label, text, share, tone: toneOf(share) })
+
+const certificateOf = ({ notAfter, source }: NonNullable<Self["certificate"]>, now: number): Vital => {
+  const left = notAfter - now
+  return {
+    label: "First certificate to end",
+    text: left > 0 ? `${source}, in ${duration(left)}` : `${source}, ended ${duration(-left)} ago`,
+    tone: left < CERTIFICATE_BAD_MS ? "bad" : left < CERTIFICATE_WARN_MS ? "warn" : "good"
+  }
+}
 
 /** The process, from what matters most. */
 const vitalsOf = ({ at, parts: { pop, self, table } }: LiveView): ReadonlyArray<Vital> => {
@@ -42,6 +54,13 @@ const vitalsOf = ({ at, parts: { pop, self, table } }: LiveView): ReadonlyArray<
         transport.threadsLost > 0 ? `, ${number(transport.threadsLost)} lost` : ""
       }`,
       ...(transport.threadsLost > 0 ? { tone: "bad" as const } : {})
+    },
+    {
+      label: "Data-plane queues",
+      text: `${bytes(transport.toThreadsBytes)} to it, ${bytes(transport.fromThreadsBytes)} from it${
+        transport.waitingMessages > 0 ? `, ${number(transport.waitingMessages)} messages do not fit` : ""
+      }`,
+      tone: transport.waitingMessages > 0 ? "bad" : "good"
     },
     { label: "Held for slow receivers", text: `${bytes(transport.heldBytes)}, ${number(transport.pipes)} pipes` },
     {
@@ -73,6 +92,7 @@ const vitalsOf = ({ at, parts: { pop, self, table } }: LiveView): ReadonlyArray<
             tone: geoAge > OLD_GEO_MS ? ("warn" as const) : ("good" as const)
           }
         ]),
+    ...(self.certificate === null ? [] : [certificateOf(self.certificate, at)]),
     ...(self.logDropped > 0
       ? [{ label: "Access log", text: `${number(self.logDropped)} lines lost`, tone: "warn" as const }]
       : []),

@@ -58,6 +58,10 @@ const conditions: Readonly<Record<string, string>> = {
   "hosts-not-found": "names of backends lead nowhere; their last addresses stay",
   "rows-quarantined": "bad rows in the table",
   "actor-failing": "a moving part keeps failing",
+  "data-plane-behind": "a data-plane thread does not keep up",
+  "certificate-expiring": "a certificate ends within days",
+  "certificate-rejected": "a certificate can't be used; the last good one goes on",
+  "config-file": "the settings file is wrong, and not in force",
   "geo-old": "the geo database is old",
   panic: "too few backends are up"
 }

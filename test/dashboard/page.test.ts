@@ -95,7 +95,11 @@ describe.skipIf(chromiumPath === undefined)(
         yield* text(page, ".tile:nth-child(4) .figure", /[kM]B\/s/)
         yield* Effect.promise(() => page.waitForSelector("#charts canvas"))
         yield* text(page, "#ends", /client.*finished/)
-        yield* text(page, "#vitals", /Control loop.*File descriptors.*Data-plane queues\d+ B to it.*Routing table.*Geo database.*certificate to endself-signed, in \d+ d/)
+        yield* text(
+          page,
+          "#vitals",
+          /Control loop.*File descriptors.*Data-plane queues\d+ B to it.*Routing table.*Geo database.*certificate to endself-signed, in \d+ d/
+        )
         yield* text(page, "#actor-rows", /routing-table.*running/)
 
         scene.kill("gru-a")

@@ -38,7 +38,8 @@ const reserved: ReadonlyArray<string> = [BACKENDS, POPS, TCP]
 /** Below the zone: who serves it. */
 export const NAME_SERVER: ReadonlyArray<string> = [POPS]
 
-const MAX_PORT = 65_535
+/** Of 16 bits. */
+const MAX_WORD = 65_535
 
 const answerOf = (records: ReadonlyArray<ZoneRecord>, more: Partial<Answer> = {}): Answer => ({
   rcode: RCODE.NOERROR,
@@ -154,8 +155,9 @@ export const make = (
     if (found === undefined) return notLoaded
     const named = found.filter(({ backend }) => isLabel(labelOf(backend)))
     if (named.length === 0) return noDataForAnyone
+    const scale = scaleOf(named.map(weightOf))
     return answerOf(
-      named.map((upstream) => serviceRecord(upstream, tierOf(upstream.backend, place, popRegion))),
+      named.map((upstream) => serviceRecord(upstream, tierOf(upstream.backend, place, popRegion), scale)),
       {
         additional: named.map(({ backend }) => addressRecord(backendBytes(backend), [labelOf(backend), BACKENDS])),
         tailored: true
@@ -189,14 +191,20 @@ export const make = (
   }
 }
 
+const weightOf = ({ backend, observed }: Upstream): number => backend.weight * observed.share
+
+/** What weights are multiplied with, so that their proportions survive in the whole numbers of a record. */
+const scaleOf = (weights: ReadonlyArray<number>): number =>
+  weights.every(Number.isInteger) ? 1 : Math.min(100, MAX_WORD / Math.max(...weights))
+
 /** The tier is the priority, so that resolvers that shuffle an answer can't spoil its order (RFC 2782). */
-const serviceRecord = ({ backend, observed }: Upstream, tier: number): ZoneRecord => ({
+const serviceRecord = (upstream: Upstream, tier: number, scale: number): ZoneRecord => ({
   owner: undefined,
   data: {
     _tag: "Srv",
     priority: tier,
-    weight: Math.min(MAX_PORT, Math.max(1, Math.round(backend.weight * observed.share))),
-    port: backend.port,
-    target: [labelOf(backend), BACKENDS]
+    weight: Math.min(MAX_WORD, Math.max(1, Math.round(weightOf(upstream) * scale))),
+    port: upstream.backend.port,
+    target: [labelOf(upstream.backend), BACKENDS]
   }
 })

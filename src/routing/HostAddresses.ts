@@ -18,6 +18,9 @@ export type Hosts = ReadonlyMap<string, ReadonlyArray<HostAddress>>
 /** Addresses of one host that are used; the first of more, in their order as text. */
 export const MAX_ADDRESSES = 32
 
+/** Of a service record of weight 0: little, but not nothing (RFC 2782). */
+const LEAST_SHARE = 0.01
+
 export const textOf = ({ address, port, share }: HostAddress): string => {
   const host = port === undefined ? address : `${address.includes(":") ? `[${address}]` : address}:${port}`
   return share === undefined ? host : `${host}*${share}`
@@ -77,13 +80,14 @@ export const membersOf = (row: Backend, hosts: Hosts, refuses: Refuses): Readonl
   const { named: _, ...rest } = row
   const used = (hosts.get(row.address) ?? [])
     .map((each) => ({ ...each, backend: { ...rest, row: row.id, address: each.address, port: each.port ?? row.port } }))
-    .filter(({ backend }) => refuses(backend) === undefined)
+    // A service may be announced at port 0, where nobody is.
+    .filter(({ backend }) => backend.port > 0 && refuses(backend) === undefined)
     .slice(0, row.hardLimit)
   const count = used.length
   return used.map(({ address, backend, port, share }) => ({
     ...backend,
     id: `${row.id}#${textOf(port === undefined ? { address } : { address, port })}`,
-    weight: row.weight === 0 ? 0 : Math.max(1, Math.round(row.weight * (share ?? 1))),
+    weight: Math.round(row.weight * Math.max(share ?? 1, LEAST_SHARE) * 1_000) / 1_000,
     softLimit: Math.max(1, Math.floor(row.softLimit / count)),
     hardLimit: row.hardLimit === Infinity ? Infinity : Math.floor(row.hardLimit / count)
   }))

@@ -211,6 +211,21 @@ describe("N1: the other names", () => {
     assert.strictEqual(status(ask("_backends._tcp.internal", { type: "SRV" })), NXDOMAIN)
   })
 
+  it("SRV keeps the proportions of weights that are no whole numbers, and none is 0", () => {
+    const { ask, upstreams } = dnsRig()
+    const weightsOf = (): ReadonlyArray<string> =>
+      ask("_db._tcp.internal", { type: "SRV" })
+        .answers.map(({ text }) => text.split(" ")[1] ?? "")
+        .sort()
+    upstreams.put(backend({ id: "a", app: "db", address: "10.0.0.1", weight: 0.2 }))
+    upstreams.put(backend({ id: "b", app: "db", address: "10.0.0.2", weight: 1.8 }))
+    assert.deepStrictEqual(weightsOf(), ["180", "20"])
+    upstreams.put(backend({ id: "c", app: "db", address: "10.0.0.3", weight: 1_000 }))
+    assert.deepStrictEqual(weightsOf(), ["118", "13", "65535"])
+    upstreams.put(backend({ id: "a", app: "db", address: "10.0.0.1", weight: 0.001 }))
+    assert.include(weightsOf(), "1")
+  })
+
   it("SRV tells tier, weight, port and name, and the addresses beside", () => {
     const { ask, upstreams } = rigged()
     upstreams.put(backend({ id: "no label", app: "web", region: "sa" }))

@@ -61,10 +61,25 @@ describe("the addresses of a host that a row names", () => {
     assert.deepStrictEqual(
       found.map(({ id, port, weight }) => [id, port, weight]),
       [
-        ["db#10.0.0.1:1", 1, 2],
-        ["db#[fd00::1]:2", 2, 5]
+        ["db#10.0.0.1:1", 1, 1.5],
+        ["db#[fd00::1]:2", 2, 4.5]
       ]
     )
+    // A row's weight is 1 unless it says otherwise: nine to one stays nine to one, and 0 is little, not nothing (RFC 2782).
+    const uneven = members(
+      [
+        { address: "10.0.0.1", port: 1, share: 0.2 },
+        { address: "10.0.0.2", port: 1, share: 1.8 },
+        { address: "10.0.0.3", port: 1, share: 0 }
+      ],
+      { ...row, weight: 1 }
+    )
+    assert.deepStrictEqual(
+      uneven.map(({ weight }) => weight),
+      [0.2, 1.8, 0.01]
+    )
+    // R9: what they lead to passes the checks of a row.
+    assert.deepStrictEqual(members([{ address: "10.0.0.1", port: 0, share: 1 }]), [])
     assert.strictEqual(members([{ address: "10.0.0.1", port: 1, share: 2 }], { ...row, weight: 0 })[0]?.weight, 0)
   })
 

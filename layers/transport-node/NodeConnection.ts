@@ -1,4 +1,5 @@
 import type * as net from "node:net"
+import type * as tls from "node:tls"
 import type { Termination } from "../../src/domain/Termination.ts"
 import type { DeadlineWheel, Waiting } from "../../src/traffic/DeadlineWheel.ts"
 import { relayDeadline, type RelayTimes } from "../../src/traffic/relayDeadline.ts"
@@ -231,7 +232,7 @@ export class NodeConnection
   }
 
   clientChunk(chunk: Buffer): boolean {
-    this.clientCloseNotify?.bytesCame()
+    this.clientCloseNotify?.came(chunk.length)
     const { backend } = this
     if (this.phase !== "relaying" || backend === undefined) return this.keepEarly(chunk)
     this.countIn(chunk.length)
@@ -240,15 +241,22 @@ export class NodeConnection
     return false
   }
 
-  clientSecured(result: Secured | SecureError): void {
+  clientSecured(result: Secured, stream: tls.TLSSocket): void {
     const { securing } = this
     if (securing === undefined) return
     this.securing = undefined
     this.endHandshake()
-    if (result instanceof SecureError) return this.refuse(result, securing)
     this.protocol = result.protocol
-    this.clientCloseNotify = new CloseNotify(this.clientSocket, this.client)
+    this.clientCloseNotify = new CloseNotify(this.clientSocket, stream)
     securing(result)
+  }
+
+  clientRefused(error: SecureError): void {
+    const { securing } = this
+    if (securing === undefined) return
+    this.securing = undefined
+    this.endHandshake()
+    this.refuse(error, securing)
   }
 
   clientEnd(): void {
@@ -297,7 +305,7 @@ export class NodeConnection
     }
   }
 
-  backendSecured(backend: net.Socket): void {
+  backendSecured(backend: tls.TLSSocket): void {
     if (this.backend !== backend || this.phase !== "dialling" || this.backendSocket === undefined) return
     this.backendCloseNotify = new CloseNotify(this.backendSocket, backend)
     this.startRelay(backend)
@@ -334,7 +342,7 @@ export class NodeConnection
 
   backendChunk(backend: net.Socket, chunk: Buffer): boolean {
     if (this.backend !== backend) return true
-    this.backendCloseNotify?.bytesCame()
+    this.backendCloseNotify?.came(chunk.length)
     this.countOut(chunk.length)
     if (this.client.write(chunk)) return true
     this.noteClientStall()
@@ -394,7 +402,7 @@ export class NodeConnection
     try {
       this.client = secureClient(this.clientSocket, early, options, this)
     } catch (error) {
-      this.clientSecured(handshakeError(codeOf(error)))
+      this.clientRefused(handshakeError(codeOf(error)))
     }
   }
 

@@ -7,7 +7,7 @@ import { backendContext } from "./tlsContexts.ts"
 
 /** What TLS to a backend tells its owner. */
 export interface SecuredBackendEvents {
-  readonly backendSecured: (stream: net.Socket) => void
+  readonly backendSecured: (stream: tls.TLSSocket) => void
   /** False pauses the stream. */
   readonly backendChunk: (stream: net.Socket, chunk: Buffer) => boolean
   readonly backendEnd: (stream: net.Socket) => void

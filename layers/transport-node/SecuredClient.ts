@@ -6,7 +6,8 @@ import { serverContext } from "./tlsContexts.ts"
 
 /** What a client's TLS tells its owner. The socket below goes on telling of errors and its close. */
 export interface SecuredEvents {
-  readonly clientSecured: (result: Secured | SecureError) => void
+  readonly clientSecured: (result: Secured, stream: tls.TLSSocket) => void
+  readonly clientRefused: (error: SecureError) => void
   /** False pauses the stream. */
   readonly clientChunk: (chunk: Buffer) => boolean
   readonly clientEnd: () => void
@@ -31,16 +32,17 @@ function onSecure(this: Owned): void {
     const refused = handle?.verifyError === undefined ? new Error("not verified") : handle.verifyError()
     if (refused !== null && refused !== undefined) {
       const code = codeOf(refused)
-      return this[owner]?.clientSecured(new SecureError({ reason: "ClientCert", code }))
+      return this[owner]?.clientRefused(new SecureError({ reason: "ClientCert", code }))
     }
   }
   const { alpnProtocol } = this
-  this[owner]?.clientSecured({
+  const secured: Secured = {
     protocol: typeof alpnProtocol === "string" && alpnProtocol !== "" ? alpnProtocol : undefined,
     version: this.getProtocol() ?? "",
     resumed: this.isSessionReused(),
     peer: asked.has(this) ? this.getPeerX509Certificate()?.subject : undefined
-  })
+  }
+  this[owner]?.clientSecured(secured, this)
 }
 function onData(this: Owned, chunk: Buffer): void {
   if (this[owner]?.clientChunk(chunk) === false) this.pause()

@@ -6,6 +6,7 @@ import * as NodeTransport from "../../layers/transport-node/NodeTransport.ts"
 import type { ServerTls } from "../../src/tls/ServerTls.ts"
 import { type Secured, SecureError } from "../../src/traffic/Transport.ts"
 import { authority, certificate, serverTls } from "../support/certificates.ts"
+import { serve } from "../support/tcp.ts"
 import { eventually } from "../support/Watch.ts"
 import { layer as threaded } from "./engines/nodeThreads.ts"
 import * as Rig from "./Rig.ts"
@@ -17,17 +18,29 @@ const pair = certificate(ca, ["localhost"])
 const good = serverTls(pair)
 const mutual = serverTls(pair, { clientCa: ca.chain })
 
+const suites = [
+  ...["AES128-GCM-SHA256", "AES256-GCM-SHA384", "CHACHA20-POLY1305"].map(
+    (name) => ({ maxVersion: "TLSv1.2", ciphers: `ECDHE-ECDSA-${name}` }) as const
+  ),
+  ...["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"].map(
+    (ciphers) => ({ minVersion: "TLSv1.3", ciphers }) as const
+  )
+]
+
 interface Shaken {
   readonly result: Secured | SecureError
   readonly id: number
   /** The first one that the server has given. */
   readonly session: () => Buffer | undefined
+  /** Below its TLS. */
+  readonly client: Rig.Client
+  readonly socket: tls.TLSSocket
 }
 
 /** A client that knows the authority and asks for TLS, and what the engine has made of it. */
 const shake = (rig: Rig.Rig, server: ServerTls, options: tls.ConnectionOptions = {}) =>
   Effect.gen(function* () {
-    const { id, peer } = yield* rig.client()
+    const { accepted, id, peer } = yield* rig.client()
     peer.socket.removeAllListeners("data")
     peer.socket.pause()
     const socket = tls.connect({ socket: peer.socket, ca: ca.chain, servername: "localhost", ...options })
@@ -38,7 +51,7 @@ const shake = (rig: Rig.Rig, server: ServerTls, options: tls.ConnectionOptions =
       onFailure: (error) => error,
       onSuccess: (secured) => secured
     })
-    const shaken: Shaken = { session: () => session, result, id }
+    const shaken: Shaken = { session: () => session, result, id, client: { accepted, id, peer }, socket }
     return shaken
   })
 
@@ -201,6 +214,35 @@ for (const [name, engine] of Object.entries(engines)) {
           yield* Fiber.join(held)
         })
       )
+
+      for (const suite of suites)
+        it.effect.each([true, false])(
+          `${suite.ciphers}: an end that is read with bytes that had to wait (orderly %o)`,
+          (orderly) =>
+            Effect.gen(function* () {
+              const rig = yield* Rig.make()
+              const server = yield* serve()
+              const { client, id, socket } = yield* shake(rig, good, suite)
+              // More than is kept for a backend: the engine does not read on, though the kernel tells it of the end.
+              const bytes = Buffer.alloc(70_000)
+              yield* Effect.callback<void>((resume) => void socket.write(bytes, () => resume(Effect.void)))
+              yield* eventually("all of it", () => (rig.counts(id)?.waiting ?? 0) >= 65_536)
+              const ending = orderly ? socket : client.peer.socket
+              ending.end()
+              yield* eventually("its FIN", () => ending.writableFinished)
+              yield* eventually("nothing left in the kernel", () => rig.arrived(client) === rig.counts(id)?.waiting)
+              yield* rig.bridge(id, server.endpoint)
+              const backend = yield* server.peer(0)
+              if (!orderly) {
+                assert.strictEqual(yield* backend.awaitClosed, "ECONNRESET")
+                return assert.strictEqual(Rig.why(yield* rig.end(id)), "client relay truncated")
+              }
+              yield* backend.awaitFin
+              assert.strictEqual(backend.received(), bytes.length)
+              yield* backend.finish
+              assert.strictEqual(Rig.why(yield* rig.end(id)), "client relay fin")
+            })
+        )
 
       it.effect("asked twice, or of one that has ended, it is gone; a pair that is none fails", () =>
         Effect.gen(function* () {

@@ -1,10 +1,12 @@
 import type * as net from "node:net"
 import type * as tls from "node:tls"
 import type { Termination } from "../../src/domain/Termination.ts"
+import { NAME_ALERT } from "../../src/tls/nameAlert.ts"
 import type { DeadlineWheel, Waiting } from "../../src/traffic/DeadlineWheel.ts"
 import { relayDeadline, type RelayTimes } from "../../src/traffic/relayDeadline.ts"
 import { type Enough, MAX_PREREAD, type Preread, prereads } from "../../src/traffic/Preread.ts"
 import {
+  type AbortHow,
   type BridgeOptions,
   type Bridged,
   type ConnectionId,
@@ -180,7 +182,7 @@ export class NodeConnection
   }
 
   /** `cut` gives the client what came for it, and then a FIN that its TLS can tell from an orderly end. */
-  end(how: "fin" | "rst" | "cut", why: Termination, code?: string): void {
+  end(how: AbortHow | "cut", why: Termination, code?: string): void {
     if (this.phase === "closed" || this.termination !== undefined) return
     this.termination = why
     this.code = code
@@ -189,10 +191,14 @@ export class NodeConnection
     this.prereading = undefined
     this.securing = undefined
     this.endHandshake()
-    this.dropBackend(how === "fin" ? "fin" : "rst")
+    this.dropBackend(how === "rst" || how === "cut" ? "rst" : "fin")
     if (how === "rst") reset(this.client, this.clientSocket)
-    else if (how === "fin") closeInOrder(this.client, this.clientSocket)
-    else {
+    else if (how !== "cut") {
+      if (how === "name-alert" && this.phase === "waiting" && this.client === this.clientSocket) {
+        this.clientSocket.write(NAME_ALERT)
+      }
+      closeInOrder(this.client, this.clientSocket)
+    } else {
       cut(this.client, this.clientSocket)
       this.resetAt = this.engine.now() + LAST_BYTES_MS
       this.engine.wheel.wakeAt(this, this.resetAt)

@@ -3,6 +3,7 @@ import type { ServerTls } from "../../src/tls/ServerTls.ts"
 import type { Termination } from "../../src/domain/Termination.ts"
 import type { Preread } from "../../src/traffic/Preread.ts"
 import type {
+  AbortHow,
   Accepted,
   Bridged,
   BridgeOptions,
@@ -50,7 +51,7 @@ export type ToThread =
     }
   /** Nobody waits for the answer any more: a dial that has succeeded meanwhile ends the connection. */
   | { readonly op: "cancel"; readonly id: ConnectionId; readonly request: number }
-  | { readonly op: "abort"; readonly id: ConnectionId; readonly how: "fin" | "rst"; readonly why: Termination }
+  | { readonly op: "abort"; readonly id: ConnectionId; readonly how: AbortHow; readonly why: Termination }
   | { readonly op: "stop" }
 
 interface PrereadQuestion {

@@ -2,6 +2,7 @@ import type { Termination } from "../../src/domain/Termination.ts"
 import { dialError, gone, warmGone } from "../../src/traffic/errno.ts"
 import { type Preread, prereads } from "../../src/traffic/Preread.ts"
 import {
+  type AbortHow,
   type Accepted,
   type BridgeOptions,
   type Bridged,
@@ -31,7 +32,7 @@ export interface ControlSide {
   readonly preread: (id: ConnectionId, question: Preread, max: number, done: PrereadResult) => void
   readonly cancelPreread: (id: ConnectionId) => void
   readonly consume: (id: ConnectionId, bytes: number) => void
-  readonly abort: (id: ConnectionId, how: "fin" | "rst", why: Termination) => void
+  readonly abort: (id: ConnectionId, how: AbortHow, why: Termination) => void
   readonly counts: (id: ConnectionId, out: LiveCounts) => boolean
   /** Hears what the thread has said, at most so many messages; false when there may be more. */
   readonly hear: (most: number) => boolean
@@ -311,7 +312,7 @@ export const make = (
     },
     abort: (id, how, why) => {
       if (!isOpen(id)) return
-      thread.outbox.words[messages.abort.rst] = how === "rst" ? 1 : 0
+      thread.outbox.words[messages.abort.how] = messages.hows.indexOf(how)
       thread.outbox.words[messages.abort.why] = messages.packWhy(why)
       say(messages.ABORT, id, messages.abort.words)
     },

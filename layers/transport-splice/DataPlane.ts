@@ -1,7 +1,9 @@
 import type { Termination } from "../../src/domain/Termination.ts"
+import { NAME_ALERT } from "../../src/tls/nameAlert.ts"
+import type { AbortHow } from "../../src/traffic/Transport.ts"
 import type { EpollEvents } from "./EpollEvents.ts"
 import * as Ahead from "./Ahead.ts"
-import { close } from "./libc.ts"
+import { close, send } from "./libc.ts"
 import * as Limits from "./Limits.ts"
 import * as linux from "./linux.ts"
 import * as Listeners from "./Listeners.ts"
@@ -236,6 +238,15 @@ export const make = (slots: Slots.Slots, epollFd: number, event: EpollEvents, ou
     connected(slot)
   }
 
+  const abort = (slot: number, how: AbortHow | undefined, why: number): void => {
+    if (how === "name-alert" && phase[slot] === WAITING) {
+      relay.buffer.bytes.set(NAME_ALERT)
+      // Who can't be told, because he has gone, has ended.
+      send(sockets.fdOf(slot * 2 + CLIENT), relay.buffer.address, NAME_ALERT.length, linux.MSG_NOSIGNAL)
+    }
+    end(slot, how === "rst", why, 0)
+  }
+
   const settleHanded = (): void => {
     slots.header[header.adopted] = ((slots.header[header.adopted] ?? 0) + 1) | 0
   }
@@ -396,7 +407,11 @@ export const make = (slots: Slots.Slots, epollFd: number, event: EpollEvents, ou
         else end(first, true, cancelled, 0)
         return
       case messages.ABORT:
-        return end(first, source[at + messages.abort.rst] === 1, source[at + messages.abort.why] ?? internal, 0)
+        return abort(
+          first,
+          messages.hows[source[at + messages.abort.how] ?? 0],
+          source[at + messages.abort.why] ?? internal
+        )
       case messages.PREREAD:
         if (phase[first] !== WAITING) return
         return prereads.ask(first, {

@@ -1,4 +1,5 @@
 import { causes, phases, terminators, type Termination } from "../../src/domain/Termination.ts"
+import type { AbortHow } from "../../src/traffic/Transport.ts"
 import { ADDRESS_WORDS } from "./sockaddr.ts"
 
 /**
@@ -95,7 +96,9 @@ export const cancel = { dial: 2, words: 3 } as const
 
 /** To the thread: end a connection. */
 export const ABORT = 7
-export const abort = { rst: 2, why: 3, words: 4 } as const
+export const abort = { how: 2, why: 3, words: 4 } as const
+/** By number. */
+export const hows: ReadonlyArray<AbortHow> = ["fin", "rst", "name-alert"]
 
 export const PREREAD = 8
 export const preread = { question: 2, max: 3, number: 4, words: 5 } as const

@@ -14,7 +14,7 @@ import * as ProxyHeaderIn from "./ProxyHeaderIn.ts"
 import * as Refusals from "./Refusals.ts"
 import { type HandshakeResult, TrafficCounters } from "./TrafficCounters.ts"
 import type { HeaderOf, ListenerKind, TrafficListener } from "./TrafficListener.ts"
-import { type PrereadError, type SecureError, Transport } from "./Transport.ts"
+import { type AbortHow, type PrereadError, type SecureError, Transport } from "./Transport.ts"
 
 export interface PrerouteOptions {
   readonly sniRoutes: ReadonlyArray<SniRoutes.SniRoute>
@@ -33,6 +33,12 @@ const badHello = proxied("bad-hello")
 const unknownName = proxied("unknown-name")
 /** Checks of load balancers connect and leave. */
 const left: Termination = { by: "client", phase: "pre-route", cause: "fin" }
+
+/** How they are told, where it isn't by a reset. */
+const farewells: ReadonlyMap<Termination, AbortHow> = new Map([
+  [left, "fin"],
+  [unknownName, "name-alert"]
+])
 
 const failed =
   (why: Termination) =>
@@ -144,7 +150,7 @@ export const make = Effect.fnUntraced(function* (options: PrerouteOptions) {
         ? unnamed
         : yield* learnServerName(record, kind).pipe(Effect.catchTag("PrereadError", failed(badHello)))
     if (unroutable === undefined) return true
-    if (unroutable !== "ended") transport.abort(record.id, unroutable === left ? "fin" : "rst", unroutable)
+    if (unroutable !== "ended") transport.abort(record.id, farewells.get(unroutable) ?? "rst", unroutable)
     return false
   })
   return { learn } satisfies Preroute

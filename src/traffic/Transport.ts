@@ -227,6 +227,12 @@ export interface Ended extends Termination {
   readonly code: string | undefined
 }
 
+/**
+ * `name-alert` tells a client that still waits to be taken in why: `NAME_ALERT`, then FIN. Of any other it is an orderly
+ * end without a word.
+ */
+export type AbortHow = "fin" | "rst" | "name-alert"
+
 /** Filled in place by `counts`, so that reading a thousand connections allocates nothing. */
 export interface LiveCounts {
   bytesIn: number
@@ -289,7 +295,7 @@ export class Transport extends Context.Service<
     /** False when the id is stale. */
     readonly counts: (id: ConnectionId, out: LiveCounts) => boolean
     /** Ends a connection in any phase; its end event says `by`, `phase`, `cause` as given. Idempotent. */
-    readonly abort: (id: ConnectionId, how: "fin" | "rst", why: Termination) => void
+    readonly abort: (id: ConnectionId, how: AbortHow, why: Termination) => void
     readonly census: () => Census
   }
 >()("edgeproxy/traffic/Transport") {}

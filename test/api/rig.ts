@@ -27,7 +27,7 @@ import * as ListenerCounters from "../../src/traffic/ListenerCounters.ts"
 import { RecentConnections } from "../../src/traffic/RecentConnections.ts"
 import * as Shutdown from "../../src/traffic/Shutdown.ts"
 import { TrafficCounters } from "../../src/traffic/TrafficCounters.ts"
-import { type Endpoint, type LiveCounts, Transport } from "../../src/traffic/Transport.ts"
+import { type AbortHow, type Endpoint, type LiveCounts, Transport } from "../../src/traffic/Transport.ts"
 import { client as clientOf, geoOf } from "../support/fixtures.ts"
 import { routing } from "../support/routing.ts"
 import * as ScriptedTransport from "../support/ScriptedTransport.ts"
@@ -48,7 +48,7 @@ export interface RigOptions extends Partial<Omit<ApiOptions, "token" | "readToke
 
 export interface Abort {
   readonly id: number
-  readonly how: "fin" | "rst"
+  readonly how: AbortHow
   readonly why: { readonly by: string; readonly phase: string; readonly cause: string }
 }
 

@@ -86,6 +86,16 @@ describe("a TLS listener", () => {
     })
   )
 
+  it.live("a name that is nobody's is refused by TLS's own alert", () =>
+    Effect.gen(function* () {
+      const { env } = yield* certificates
+      const edge = yield* startWith([], { ...env, TLS_UNKNOWN_SNI: "refuse" })
+      const error = yield* Effect.flip(connectTls(edge.addresses[1] ?? edge.address, { servername: "nobody.example" }))
+      assert.strictEqual(error.code, "ERR_SSL_TLSV1_UNRECOGNIZED_NAME")
+      assert.strictEqual(why(yield* edge.entry(() => true)), "proxy pre-route unknown-name")
+    })
+  )
+
   it.live("plain HTTP and garbage are told as what they are, and cost a line each", () =>
     Effect.gen(function* () {
       const { env } = yield* certificates

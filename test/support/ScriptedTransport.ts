@@ -2,6 +2,7 @@ import * as Effect from "effect/Effect"
 import type { Termination } from "../../src/domain/Termination.ts"
 import { type Preread, prereads } from "../../src/traffic/Preread.ts"
 import {
+  type AbortHow,
   type Accepted,
   type BridgeOptions,
   type Bridged,
@@ -51,7 +52,7 @@ export interface Abort {
   /** By the clock given to `make`. */
   readonly at: number
   readonly id: ConnectionId
-  readonly how: "fin" | "rst"
+  readonly how: AbortHow
   readonly why: Termination
 }
 

@@ -80,7 +80,10 @@ describe("TLS passthrough", () => {
       yield* visit(clientHello.hello("other.example.com"))
       yield* visit(clientHello.records(clientHello.message({})))
       assert.deepStrictEqual(routed(), [])
-      assert.deepStrictEqual(causes(), ["rst proxy pre-route unknown-name", "rst proxy pre-route unknown-name"])
+      assert.deepStrictEqual(causes(), [
+        "name-alert proxy pre-route unknown-name",
+        "name-alert proxy pre-route unknown-name"
+      ])
       assert.deepStrictEqual(
         entries.map(({ end_cause, sni }) => [end_cause, sni]),
         [

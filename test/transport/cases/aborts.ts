@@ -2,6 +2,7 @@ import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type { Termination } from "../../../src/domain/Termination.ts"
+import { NAME_ALERT } from "../../../src/tls/nameAlert.ts"
 import type { Endpoint } from "../../../src/traffic/Transport.ts"
 import { blackHole } from "../../support/blackHole.ts"
 import { seededBytes } from "../../support/bytes.ts"
@@ -39,6 +40,36 @@ const endedClient = Effect.fnUntraced(function* (rig: Rig.Rig, to: Endpoint) {
 })
 
 export const cases: ReadonlyArray<Case> = [
+  {
+    name: "with an alert who still waits, whatever it has said",
+    inClear: true,
+    run: Effect.gen(function* () {
+      const rig = yield* Rig.make()
+      const client = yield* rig.client()
+      yield* client.peer.send(seededBytes(7, 3_000))
+      yield* rig.cameEarly(client, 3_000)
+      rig.transport.abort(client.id, "name-alert", killed)
+      yield* client.peer.awaitFin
+      assert.strictEqual(client.peer.text(), String.fromCharCode(...NAME_ALERT))
+      yield* client.peer.finish
+      assert.strictEqual(yield* client.peer.awaitClosed, "fin")
+      assert.strictEqual(Rig.why(yield* rig.end(client.id)), "proxy relay killed")
+      yield* isGone(rig, client.id)
+    })
+  },
+  {
+    name: "who is served already without an alert",
+    run: Effect.gen(function* () {
+      const rig = yield* Rig.make()
+      const server = yield* serve()
+      const client = yield* rig.client()
+      yield* rig.bridge(client.id, server.endpoint)
+      rig.transport.abort(client.id, "name-alert", killed)
+      yield* client.peer.awaitFin
+      assert.strictEqual(client.peer.received(), 0)
+      yield* rig.end(client.id)
+    })
+  },
   ...hows.map((how): Case => ({
     name: `with ${how} what waits for its bridge`,
     run: Effect.gen(function* () {

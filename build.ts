@@ -1,17 +1,19 @@
 import { build } from "esbuild"
 import { existsSync } from "node:fs"
-import { chmod, copyFile, cp, mkdir, readFile, readdir, rename, rm, writeFile } from "node:fs/promises"
+import { chmod, copyFile, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises"
 import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
 import { dataPackages, packedModule } from "./layers/dashboard/pack.ts"
+import { copyAddon } from "./layers/transport-splice/addons.ts"
 import { sbom } from "./sbom.ts"
 
 /**
- * Bundles the program into `dist`, or the directory it is given: one start file, the code it loads, the dashboard in it, the mock backend as a program of its own, and beside
- * them the embedded GeoIP database with its licence, the addon of the splice engine, and a list of all packages in it. Nothing else
- * is needed at run time.
+ * Bundles the program into `dist`, or the directory it is given: one start file, the code it loads, the dashboard in it, the
+ * mock backend as a program of its own, and beside them the embedded GeoIP database with its licence, the addon of the splice
+ * engine, for this system or those named after the directory, and a list of all packages in it. Nothing else is needed at run
+ * time.
  */
-const [place = "dist"] = process.argv.slice(2)
+const [place = "dist", ...systems] = process.argv.slice(2)
 const out = `${place}.${process.pid}`
 await mkdir(out)
 
@@ -74,17 +76,7 @@ await writeFile(join(out, "package.json"), `{ "type": "module" }\n`)
 
 const require = createRequire(import.meta.url)
 
-// What of the addon's package is used at run time, and the binaries for this system, glibc and musl, that npm has chosen.
-const koffi = dirname(require.resolve("koffi"))
-for (const file of ["package.json", "LICENSE.txt", "index.js", "src/koffi/index.js", "src/koffi/src/static.js"]) {
-  const to = join(out, "node_modules/koffi", file)
-  await mkdir(dirname(to), { recursive: true })
-  await copyFile(join(koffi, file), to)
-}
-const binaries = join(koffi, "../@koromix")
-// None for this system: the program then carries bytes with Node's own sockets.
-const addons = existsSync(binaries) ? (await readdir(binaries)).map((name) => `@koromix/${name}`) : []
-for (const name of addons) await cp(join(koffi, "..", name), join(out, "node_modules", name), { recursive: true })
+const addons = copyAddon(join(out, "node_modules"), systems)
 
 const geolite = dirname(require.resolve("@ip-location-db/geolite2-country-mmdb/package.json"))
 for (const file of ["geolite2-country.mmdb", "GEOLITE2_LICENSE", "GEOLITE2_EULA"]) {
@@ -94,7 +86,7 @@ for (const file of ["geolite2-country.mmdb", "GEOLITE2_LICENSE", "GEOLITE2_EULA"
 // Named so that scanners of images find it.
 await writeFile(
   join(out, "edgeproxy.cdx.json"),
-  sbom([metafile, dashboard.metafile], ["koffi", ...addons, "@ip-location-db/geolite2-country-mmdb", ...dataPackages])
+  sbom([metafile, dashboard.metafile], [...addons, "@ip-location-db/geolite2-country-mmdb", ...dataPackages])
 )
 
 // As a whole: whoever starts the program meanwhile gets the old one or the new one.

@@ -73,7 +73,7 @@ const SHELLS = ["sh", "bash", "dash"]
 
 /** Everything is read-only but /data, which is small, and nothing there can be executed. */
 const assemble = (root: string, more: ReadonlyArray<Mount> = []): ReadonlyArray<string> => [
-  `bind() { if [ -d "$1" ]; then mkdir -p "$2"; else mkdir -p "$(dirname "$2")"; : > "$2"; fi`,
+  `bind() { if [ -d "$1" ]; then mkdir -p "$2"; elif [ ! -e "$2" ]; then mkdir -p "$(dirname "$2")"; : > "$2"; fi`,
   `mount --bind "$1" "$2"; mount -o remount,bind,ro "$2"; }`,
   ...(imageRoot === undefined
     ? [
@@ -85,7 +85,7 @@ const assemble = (root: string, more: ReadonlyArray<Mount> = []): ReadonlyArray<
         `mount --bind ${quoted(imageRoot)} ${root}`,
         `: > ${root}.empty`,
         // Without a shell, whatever the base image has.
-        ...SHELLS.map((name) => `[ ! -e ${root}/bin/${name} ] || mount --bind ${root}.empty ${root}/bin/${name}`)
+        ...SHELLS.map((name) => `[ ! -x ${root}/bin/${name} ] || bind ${root}.empty ${root}/bin/${name}`)
       ]),
   `mount -t proc -o nosuid,nodev,noexec proc ${root}/proc`,
   `mount -t tmpfs -o mode=755 tmpfs ${root}/dev`,

@@ -27,4 +27,6 @@ export const endsContainer = (): boolean =>
   process.pid === 1 ||
   // Its parent is outside, and the first process one that nobody waits for (Kubernetes' `shareProcessNamespace`).
   process.ppid === 0 ||
+  // Fly's machines run one program, behind an init of Fly's.
+  (process.ppid === 1 && process.env["FLY_MACHINE_ID"] !== undefined) ||
   companions.has(nameOf(process.ppid) ?? "")

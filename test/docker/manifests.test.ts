@@ -12,6 +12,7 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { parse as parseToml } from "smol-toml"
 import { parse as parseYaml, parseAllDocuments, type ScalarTag } from "yaml"
+import manifest from "../../package.json" with { type: "json" }
 import { load } from "../../src/config/load.ts"
 
 const read = (name: string): string => readFileSync(new URL(`../../docker/${name}`, import.meta.url), "utf8")
@@ -40,6 +41,16 @@ interface ComposeService {
   readonly networks?: { readonly edge?: { readonly ipv4_address?: string } }
   readonly stop_grace_period?: string
   readonly volumes?: ReadonlyArray<string>
+  readonly read_only?: boolean
+  readonly cap_drop?: ReadonlyArray<string>
+  readonly security_opt?: ReadonlyArray<string>
+  readonly init?: boolean
+  readonly logging?: { readonly options: { readonly "max-size": string } }
+  readonly ulimits?: { readonly nofile: { readonly hard: number } }
+  readonly restart?: string
+  readonly profiles?: ReadonlyArray<string>
+  readonly ports?: ReadonlyArray<string>
+  readonly depends_on?: ReadonlyArray<string> | Readonly<Record<string, { readonly condition: string }>>
 }
 
 // It names its dialect by another URL than Ajv does, and has identifiers of an older one.
@@ -82,6 +93,38 @@ describe("the files for Compose", () => {
     }
   })
 
+  it("take from every container what it has no need of, and bound what it writes", () => {
+    for (const [name, service] of Object.entries(compose("compose.yaml").services)) {
+      assert.isTrue(service.read_only, name)
+      assert.deepStrictEqual(service.cap_drop, ["ALL"], name)
+      assert.deepStrictEqual(service.security_opt, ["no-new-privileges:true"], name)
+      assert.isTrue(service.init, name)
+      assert.match(service.logging?.options["max-size"] ?? "", /^\d+m$/, name)
+      if (!name.startsWith("pop-")) continue
+      assert.isAtLeast(service.ulimits?.nofile.hard ?? 0, 1_000_000)
+      // Of the two only the traffic is everybody's.
+      assert.deepStrictEqual(
+        service.ports?.filter((port) => !port.startsWith("127.0.0.1:")).map((port) => port.split(":")[1]),
+        ["8080"]
+      )
+    }
+  })
+
+  it("can be waited for: what ends by itself is what another one waits for", () => {
+    const { services } = compose("compose.yaml")
+    const once = Object.entries(services).filter(([, { profiles, restart }]) => restart === undefined && !profiles)
+    const awaited = Object.values(services).flatMap(({ depends_on: others = {}, profiles }) =>
+      Object.entries(others).flatMap(([name, { condition }]) =>
+        condition === "service_completed_successfully" && !profiles ? [name] : []
+      )
+    )
+    assert.deepStrictEqual(
+      once.map(([name]) => name),
+      ["seed"]
+    )
+    assert.include(awaited, "seed")
+  })
+
   it("mount files that are there", () => {
     const files = Object.values(compose("compose.yaml").services)
       .flatMap(({ volumes }) => volumes ?? [])
@@ -103,8 +146,11 @@ describe("the manifests for Kubernetes", () => {
       readonly template?: {
         readonly spec: {
           readonly terminationGracePeriodSeconds: number
+          readonly enableServiceLinks: boolean
+          readonly securityContext: { readonly runAsNonRoot: boolean }
           readonly containers: ReadonlyArray<{
             readonly env: ReadonlyArray<{ readonly name: string; readonly value?: string }>
+            readonly securityContext: object
           }>
         }
       }
@@ -125,10 +171,34 @@ describe("the manifests for Kubernetes", () => {
     const env = Object.fromEntries(pod?.containers[0]?.env.map(({ name, value }) => [name, value ?? "node-1"]) ?? [])
     const config = configOf(env)
     assert.strictEqual(config.popId, "node-1")
+    assert.deepInclude(pod?.securityContext, { runAsNonRoot: true })
+    assert.isFalse(pod?.enableServiceLinks)
+    assert.deepStrictEqual(pod?.containers[0]?.securityContext, {
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ["ALL"] }
+    })
     // The time of the preStop hook counts too.
     assert.isAbove(pod?.terminationGracePeriodSeconds ?? 0, config.shutdownTimeoutMs / 1_000 + 2)
     const toml = documents.find(({ kind }) => kind === "ConfigMap")?.data?.["config.toml"] ?? ""
     assert.deepStrictEqual(parseToml(toml), { health_check: { enabled: true } })
+  })
+})
+
+describe("the image", () => {
+  const dockerfile = read("Dockerfile")
+
+  it("says which version it has, and runs as the user that Kubernetes gives it", () => {
+    assert.strictEqual(/image\.version=(\S+)/.exec(dockerfile)?.[1], manifest.version)
+    const pod = read("kubernetes/edgeproxy.yaml")
+    assert.strictEqual(/^USER (\d+)/m.exec(dockerfile)?.[1], /runAsUser: (\d+)/.exec(pod)?.[1])
+  })
+
+  it("is built from files that its context has", () => {
+    const context = readFileSync(new URL("../../.dockerignore", import.meta.url), "utf8").split("\n")
+    const copied = [...dockerfile.matchAll(/^COPY (?!--from)(.*) \S+$/gm)].flatMap(([, names = ""]) => names.split(" "))
+    assert.isAbove(copied.length, 5)
+    for (const name of copied) assert.include(context, `!${name.split("/")[0]}`)
   })
 })
 

@@ -33,6 +33,11 @@ export type Verdict =
   | { readonly _tag: "Unauthorized"; readonly why: string }
   | { readonly _tag: "Forbidden"; readonly why: string }
 
+const noTokenFor: Readonly<Record<Purpose, string>> = {
+  read: "from loopback only, since no token is set (EDGEPROXY_API_READ_TOKEN)",
+  write: "from loopback only, since no token is set (EDGEPROXY_API_TOKEN)"
+}
+
 const allowed: Verdict = { _tag: "Allowed" }
 const unauthorized = (why: string): Verdict => ({ _tag: "Unauthorized", why })
 const forbidden = (why: string): Verdict => ({ _tag: "Forbidden", why })
@@ -71,7 +76,7 @@ export const decide = (purpose: Purpose, caller: Caller, policy: Policy): Verdic
   if (purpose === "read" && policy.publicReads) return allowed
   if (caller.holder === "reader") return forbidden("this token may only read")
   if (!isLoopback(caller.peer) || caller.forwarded) {
-    return policy.tokenFor[purpose] ? unauthorized("a token is needed") : forbidden("from loopback only")
+    return policy.tokenFor[purpose] ? unauthorized("a token is needed") : forbidden(noTokenFor[purpose])
   }
   if (!ownHost(caller.host)) return forbidden("without a token, the host has to be localhost or an address")
   if (!ownOrigin(caller)) return forbidden("without a token, not from a page of another origin")

@@ -15,10 +15,18 @@ const securityHeaders = {
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
   "x-frame-options": "DENY",
   "referrer-policy": "no-referrer",
-  "cross-origin-opener-policy": "same-origin",
   "cross-origin-resource-policy": "same-origin",
   "permissions-policy": "camera=(), geolocation=(), microphone=()"
 }
+
+/** Where browsers heed it; elsewhere they would complain of it. */
+const openerPolicy = { "cross-origin-opener-policy": "same-origin" }
+
+const loopbackHost = /^(localhost|127(\.\d+){3}|\[::1\])(:\d+)?$/i
+
+/** By TLS, which a proxy before this one ends, or on this host. */
+const isTrusted = ({ headers }: HttpServerRequest.HttpServerRequest): boolean =>
+  headers["x-forwarded-proto"] === "https" || loopbackHost.test(headers["host"] ?? "")
 
 type Encoding = "br" | "gzip" | "plain"
 
@@ -41,7 +49,13 @@ const respond = (asset: PageAsset, request: HttpServerRequest.HttpServerRequest)
   // Each encoding is another representation.
   const etag = encoding === "plain" ? asset.etag : asset.etag.replace(/"$/, `-${encoding}"`)
   // It is asked for again each time, and sent again when it is another one.
-  const headers = { ...securityHeaders, "cache-control": "no-cache", vary: "accept-encoding", etag }
+  const headers = {
+    ...securityHeaders,
+    ...(isTrusted(request) ? openerPolicy : {}),
+    "cache-control": "no-cache",
+    vary: "accept-encoding",
+    etag
+  }
   if (isKnown(request.headers["if-none-match"], etag)) return HttpServerResponse.empty({ status: 304, headers })
   return HttpServerResponse.uint8Array(asset[encoding], {
     contentType: asset.contentType,

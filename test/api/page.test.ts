@@ -74,6 +74,14 @@ describe("the dashboard's files", () => {
         [headers["x-content-type-options"], headers["cache-control"], headers["x-frame-options"]],
         ["nosniff", "no-cache", "DENY"]
       )
+      // Of no effect where the browser does not trust the way here, and then an error in its console.
+      const openerPolicy = (host: string, more = {}) =>
+        Effect.map(get(port, "/", { host, ...more }), ({ headers }) => headers["cross-origin-opener-policy"])
+      assert.strictEqual(yield* openerPolicy(`localhost:${port}`), "same-origin")
+      assert.strictEqual(yield* openerPolicy("[::1]:8081"), "same-origin")
+      assert.strictEqual(yield* openerPolicy("pop.example.com", { "x-forwarded-proto": "https" }), "same-origin")
+      assert.isUndefined(yield* openerPolicy("10.0.0.1:8081"))
+      assert.isUndefined(yield* openerPolicy("localhost.evil.example"))
       const markup = body.toString()
       assert.notMatch(markup, /<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)|https?:/)
     })

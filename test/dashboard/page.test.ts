@@ -3,6 +3,7 @@ import axe, { type AxeResults } from "axe-core"
 import * as Effect from "effect/Effect"
 import { createServer } from "node:net"
 import type { Browser, Page } from "playwright-core"
+import { elsewhere } from "../api/rig.ts"
 import { browser, chromiumPath } from "../support/browser.ts"
 import { dashboardScene } from "../support/dashboardScene.ts"
 
@@ -181,6 +182,52 @@ describe.skipIf(chromiumPath === undefined)(
         const kept = yield* inPage(page, "[sessionStorage.length, localStorage.length, document.cookie, location.href]")
         assert.deepStrictEqual(kept, [1, 0, "", `${scene.url}/`])
       }).pipe(Effect.scoped)
+    )
+
+    it.live("shows that a drain has failed, and why, until something works", () =>
+      Effect.gen(function* () {
+        const scene = yield* dashboardScene()
+        const { page } = yield* open(scene.url)
+        yield* text(page, "#backend-counts", /13 up/)
+        const json = JSON.stringify({ error: "the table can't be written: disk full" })
+        yield* Effect.promise(() =>
+          page.route("**/drain", (route) => route.fulfill({ status: 503, contentType: "application/json", body: json }))
+        )
+        yield* Effect.promise(() => page.click("#backend-rows button >> nth=0"))
+        yield* text(page, "#failure", /^\S+ was not changed: the table can't be written: disk full$/)
+        assert.isTrue(yield* Effect.promise(() => page.locator("#failure").isVisible()))
+        yield* Effect.promise(() => page.unroute("**/drain"))
+        yield* Effect.promise(() => page.click("#backend-rows button >> nth=0"))
+        yield* text(page, "#backend-counts", /12 up, 1 draining/)
+        assert.isFalse(yield* Effect.promise(() => page.locator("#failure").isVisible()))
+      }).pipe(Effect.scoped)
+    )
+
+    it.live.skipIf(elsewhere === undefined)(
+      "from another host asks for a token where there is one, and else says so",
+      () =>
+        Effect.gen(function* () {
+          const lookFrom = Effect.fnUntraced(function* (env: Readonly<Record<string, string>>) {
+            const scene = yield* dashboardScene({ env: { API_LISTEN_ADDR: "0.0.0.0:0", ...env } })
+            const made = yield* newPage()
+            yield* Effect.promise(() => made.page.goto(scene.url.replace("0.0.0.0", elsewhere ?? "")))
+            return made
+          })
+          const locked = yield* lookFrom({})
+          yield* text(locked.page, "#stream", /from loopback only, since no token is set \(EDGEPROXY_API_READ_TOKEN\)/)
+          assert.isFalse(yield* Effect.promise(() => locked.page.locator("#token-dialog").isVisible()))
+          const asking = yield* lookFrom({ API_TOKEN: TOKEN })
+          yield* text(asking.page, "#stream", /a token is needed/)
+          yield* Effect.promise(() => asking.page.fill("#token-value", TOKEN))
+          yield* Effect.promise(() => asking.page.keyboard.press("Enter"))
+          yield* text(asking.page, "#backend-counts", /13 up/)
+          // The answers that said no, and nothing else: a browser complains of headers that mean nothing without TLS.
+          for (const { errors } of [locked, asking])
+            assert.isTrue(
+              errors.every((error) => /40[13]/.test(error)),
+              errors.join()
+            )
+        }).pipe(Effect.scoped)
     )
 
     it.live("survives a restart of the proxy", () =>

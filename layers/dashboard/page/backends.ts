@@ -3,6 +3,7 @@ import type { LiveView } from "../../../src/dashboard/LiveView.ts"
 import { ask, Refused } from "./api.ts"
 import { attribute, byId, h, keyed, setText } from "./dom.ts"
 import { bytes, number, percent } from "./format.ts"
+import * as token from "./token.ts"
 import { stateOrder, states } from "./words.ts"
 
 /** A backend with what it carries. */
@@ -49,21 +50,24 @@ export interface BackendsOptions {
   /** The API wants a token for what was asked. */
   readonly onDenied: (why: string) => void
   readonly say: (text: string) => void
+  /** Of what was asked for and has not been done; undefined: of nothing any more. */
+  readonly complain: (text: string | undefined) => void
 }
 
-const drainButton = ({ onDenied, say }: BackendsOptions, id: string) => {
+const drainButton = ({ complain, onDenied, say }: BackendsOptions, id: string) => {
   const button = h("button", { type: "button" })
   let draining = false
   button.addEventListener("click", () => {
     const act = draining ? "undrain" : "drain"
     button.disabled = true
+    complain(undefined)
     ask("POST", `/api/v1/backends/${encodeURIComponent(id)}/${act}`)
       .then(
         () => say(draining ? `${id} takes clients again` : `${id} takes no new clients`),
         (error: unknown) => {
           const refused = error instanceof Refused ? error : new Refused(0, String(error))
-          if (refused.status === 401 || refused.status === 403) onDenied(refused.message)
-          else say(`${id}: ${refused.message}`)
+          if (token.wouldHelp(refused.status)) onDenied(refused.message)
+          else complain(`${id} was not changed: ${refused.message}`)
         }
       )
       .finally(() => {

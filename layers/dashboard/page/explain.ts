@@ -10,6 +10,7 @@ import {
 import { ask, Refused } from "./api.ts"
 import { byId, h } from "./dom.ts"
 import { bytes, country, number, regions } from "./format.ts"
+import * as token from "./token.ts"
 import { cause, phase } from "./words.ts"
 
 const whereOf = ({ country: code, region }: Explanation["client"]): string => {
@@ -172,7 +173,7 @@ export const explainBox = (onDenied: (why: string) => void): void => {
       (error: unknown) => {
         if (mine !== asked) return
         const refused = error instanceof Refused ? error : new Refused(0, String(error))
-        if (refused.status === 401 || refused.status === 403) onDenied(refused.message)
+        if (token.wouldHelp(refused.status)) onDenied(refused.message)
         place.replaceChildren(h("p", { "data-tone": "bad" }, refused.message))
       }
     )

@@ -2,11 +2,11 @@ import type { LiveMessage } from "../../../src/dashboard/LiveMessage.ts"
 import * as LiveView from "../../../src/dashboard/LiveView.ts"
 import * as token from "./token.ts"
 
-/** How the stream fares. `denied`: it takes a token, or another one. */
+/** How the stream fares. */
 export type Link =
   | { readonly state: "connecting" | "live" | "paused" }
   | { readonly state: "lost"; readonly retryMs: number }
-  | { readonly state: "denied"; readonly why: string }
+  | { readonly state: "denied"; readonly why: string; readonly asksForToken: boolean }
 
 export interface Viewer {
   readonly onView: (view: LiveView.LiveView) => void
@@ -68,7 +68,8 @@ export const follow = ({ onLink, onView }: Viewer): { readonly again: () => void
     try {
       const response = await fetch("/api/v1/live", { headers: token.headers(), signal, cache: "no-store" })
       if (response.status === 401 || response.status === 403) {
-        return onLink({ state: "denied", why: await messageOf(response) })
+        const asksForToken = token.wouldHelp(response.status)
+        return onLink({ state: "denied", why: await messageOf(response), asksForToken })
       }
       if (response.ok && response.body !== null) await read(response.body, signal)
     } catch {

@@ -14,10 +14,17 @@ import { showVitals } from "./vitals.ts"
 import { changes, condition } from "./words.ts"
 
 const news = byId("news", HTMLElement)
+const failure = byId("failure", HTMLElement)
 const stream = byId("stream", HTMLElement)
 
-/** For those who don't see the page, and in the bar for those who do. */
+/** For those who don't see the page: the others see it happen. */
 const say = (text: string): void => setText(news, text)
+
+/** For everybody: what was asked for and has not been done shows nowhere else. */
+const complain = (text: string | undefined): void => {
+  setText(failure, text ?? "")
+  failure.hidden = text === undefined
+}
 
 const dialog = token.dialog(() => link.again())
 
@@ -62,7 +69,7 @@ const updates = [
   tiles(),
   drawMap(),
   drawCharts(),
-  listBackends({ onDenied: dialog.open, say }),
+  listBackends({ onDenied: dialog.open, say, complain }),
   listEvents(),
   listEnds(),
   listQuarantined(),
@@ -99,7 +106,7 @@ const showLink = (state: Link): void => {
   setText(stream, text)
   stream.hidden = text === ""
   attribute(document.body, "data-link", state.state)
-  if (state.state === "denied") dialog.open(state.why)
+  if (state.state === "denied" && state.asksForToken) dialog.open(state.why)
 }
 
 const link = follow({ onView: draw, onLink: showLink })

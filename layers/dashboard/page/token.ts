@@ -27,6 +27,9 @@ const keep = (token: string): void => {
 
 export const headers = (): Record<string, string> => (current === "" ? {} : { authorization: `Bearer ${current}` })
 
+/** The answer could be another one with a token, or with another token. */
+export const wouldHelp = (status: number): boolean => status === 401 || (status === 403 && current !== "")
+
 /** The dialog in which it is given; `onChange` is called when there is another one. */
 export const dialog = (onChange: () => void): { readonly open: (why?: string) => void } => {
   const element = byId("token-dialog", HTMLDialogElement)

@@ -49,8 +49,8 @@ const { metafile } = await build({
       }
     }
   ],
-  // A native addon: copied as it is.
-  external: ["koffi"],
+  // Native addons: copied as they are.
+  external: ["@koromix/*"],
   outdir: out,
   metafile: true,
   bundle: true,

@@ -1,7 +1,18 @@
 #!/usr/bin/env node
 import * as nodeModule from "node:module"
+import type { ListeningSocket } from "./handover/ListeningSockets.ts"
 
 const MINIMUM_NODE = 24
+
+/** Where the engine of the C library can't be loaded, the listeners are opened with the rest. */
+const listenFirst = async (): Promise<ReadonlyArray<ListeningSocket>> => {
+  if (process.platform !== "linux") return []
+  try {
+    return (await import("./listenFirst.ts")).listenFirst(process.env)
+  } catch {
+    return []
+  }
+}
 
 const run = async (): Promise<void> => {
   if (Number.parseInt(process.versions.node, 10) < MINIMUM_NODE) {
@@ -14,8 +25,9 @@ const run = async (): Promise<void> => {
 
   const [command] = process.argv.slice(2)
   if (command === undefined || command === "serve") {
+    const opened = await listenFirst()
     const { serve } = await import("./serve.ts")
-    serve()
+    serve(opened)
   } else {
     // The command line's parser and texts are loaded only when they are wanted.
     const { runCommand } = await import("./commands.ts")

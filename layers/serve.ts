@@ -14,6 +14,7 @@ import { formatEndpoint } from "../src/traffic/Transport.ts"
 import { loadEnvironment } from "./config/environment.ts"
 import { handOverOnSignal } from "./handover/Handover.ts"
 import { type Inheritance, inheritance } from "./handover/Inheritance.ts"
+import type { ListeningSocket } from "./handover/ListeningSockets.ts"
 import { notifyReady } from "./handover/notify.ts"
 import { Parent } from "./handover/Parent.ts"
 import { Host } from "./host/Host.ts"
@@ -39,8 +40,8 @@ const isConfigError = (error: unknown): boolean =>
   // By its tag: whoever has no PostgreSQL need not load its driver.
   (error instanceof Error && "_tag" in error && configTags.has(String(error._tag)))
 
-/** Runs the proxy until a signal ends it, and the process with it. */
-export const serve = (): void => {
+/** Runs the proxy until a signal ends it, and the process with it. `opened` are listening sockets of its own, open already. */
+export const serve = (opened: ReadonlyArray<ListeningSocket> = []): void => {
   const loaded = loadEnvironment()
   if (Result.isFailure(loaded)) {
     process.stderr.write(`${loaded.failure.message}\n`)
@@ -61,7 +62,7 @@ export const serve = (): void => {
   // Nor may asking for a successor.
   process.on("SIGUSR2", () => undefined)
 
-  const parent = inheritance(process.env)
+  const parent = inheritance(process.env, opened)
   keepYoungGenerationSmall()
   Effect.runFork(program(loaded.success, shutdown, parent)).addObserver((exit) =>
     process.exit(Exit.isSuccess(exit) ? exit.value : EXIT_FAILED)

@@ -9,9 +9,6 @@ import { dirname, join } from "node:path"
 const koffi = dirname(createRequire(import.meta.url).resolve("koffi"))
 const repository = join(import.meta.dirname, "../..")
 
-/** Of the package what is used at run time. */
-const used = ["package.json", "LICENSE.txt", "index.js", "src/koffi/index.js", "src/koffi/src/static.js"]
-
 /** Node's names of processors, by the systems as containers name them. */
 const processors: Readonly<Record<string, string>> = { "linux-amd64": "x64", "linux-arm64": "arm64" }
 
@@ -45,16 +42,15 @@ const own = (packages: string): ReadonlyArray<string> => {
  * sockets. Gives the names of the packages.
  */
 export const copyAddon = (to: string, systems: ReadonlyArray<string>): ReadonlyArray<string> => {
-  for (const file of used) {
-    mkdirSync(dirname(join(to, "koffi", file)), { recursive: true })
-    copyFileSync(join(koffi, file), join(to, "koffi", file))
-  }
+  // Its script is in the bundle.
+  mkdirSync(join(to, "koffi"), { recursive: true })
+  copyFileSync(join(koffi, "LICENSE.txt"), join(to, "koffi/LICENSE.txt"))
   const packages = dirname(koffi)
   if (systems.length === 0) {
     for (const name of own(packages)) cpSync(join(packages, name), join(to, name), { recursive: true })
-    return ["koffi", ...own(packages)]
+    return own(packages)
   }
-  const names = systems.map((system) => {
+  return systems.map((system) => {
     const processor = processors[system]
     if (processor === undefined) throw new Error(`${system}: expected ${Object.keys(processors).join(" or ")}`)
     const name = binariesFor(processor)
@@ -62,5 +58,4 @@ export const copyAddon = (to: string, systems: ReadonlyArray<string>): ReadonlyA
     else copyForeign(processor, to)
     return name
   })
-  return ["koffi", ...names]
 }

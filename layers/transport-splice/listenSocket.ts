@@ -2,10 +2,11 @@ import * as Effect from "effect/Effect"
 import { listenError } from "../../src/traffic/errno.ts"
 import { type Endpoint, type ListenError, type ListenOptions, noExtras } from "../../src/traffic/Transport.ts"
 import { fromEndpoint, toEndpoint } from "./addresses.ts"
-import { allocate, bind, close, errno, fcntl, getsockname, interfaceIndex, listen, socket } from "./libc.ts"
+import { boundSocket } from "./boundSocket.ts"
+import { allocate, close, errno, fcntl, getsockname, interfaceIndex, listen } from "./libc.ts"
 import * as linux from "./linux.ts"
 import { setKeepalive, setNoDelay, setOption } from "./options.ts"
-import { ADDRESS_WORDS, fromSockaddr, SOCKADDR_BYTES, toSockaddr } from "./sockaddr.ts"
+import { ADDRESS_WORDS, fromSockaddr, SOCKADDR_BYTES } from "./sockaddr.ts"
 
 export interface ListenSocket {
   readonly fd: number
@@ -26,14 +27,9 @@ export const listenSocket = (options: ListenOptions, open?: number): Effect.Effe
     const failed = (code: string) => Effect.fail(listenError(address, code))
     const words = fromEndpoint(address, interfaceIndex)
     if (words === undefined) return failed("EINVAL")
-    const family = (words[0] ?? 0) & 0xffff
-    const fd = open ?? socket(family, linux.SOCK_STREAM | linux.SOCK_NONBLOCK | linux.SOCK_CLOEXEC, 0)
-    if (fd < 0) return failed(linux.errnoName(errno()))
-    if (open === undefined) {
-      setOption(fd, linux.SOL_SOCKET, linux.SO_REUSEADDR, 1)
-      if (extras.reusePort) setOption(fd, linux.SOL_SOCKET, linux.SO_REUSEPORT, 1)
-      if (family === linux.AF_INET6) setOption(fd, linux.IPPROTO_IPV6, linux.IPV6_V6ONLY, options.ipv6Only ? 1 : 0)
-    } else {
+    const fd = open ?? boundSocket(words, { ipv6Only: options.ipv6Only ?? false, reusePort: extras.reusePort })
+    if (fd < 0) return failed(linux.errnoName(-fd))
+    if (open !== undefined) {
       fcntl(fd, linux.F_SETFD, linux.FD_CLOEXEC)
       fcntl(fd, linux.F_SETFL, fcntl(fd, linux.F_GETFL, 0) | linux.O_NONBLOCK)
     }
@@ -44,9 +40,8 @@ export const listenSocket = (options: ListenOptions, open?: number): Effect.Effe
       setOption(fd, linux.IPPROTO_TCP, linux.TCP_DEFER_ACCEPT, Math.ceil(extras.deferAcceptMs / 1_000))
     }
     if (extras.fastOpen > 0) setOption(fd, linux.IPPROTO_TCP, linux.TCP_FASTOPEN, extras.fastOpen)
-    const bound = open !== undefined || bind(fd, sockaddr.address, toSockaddr(words, 0, sockaddr.words)) === 0
     // Once more on one that listens already: its backlog may be another.
-    if (!bound || listen(fd, options.backlog) < 0) {
+    if (listen(fd, options.backlog) < 0) {
       const code = linux.errnoName(errno())
       close(fd)
       return failed(code)

@@ -51,7 +51,7 @@ describe("the bill of materials of what is shipped", () => {
     ["is bundled in a copy of its own", "ws"],
     ["is on the dashboard's page", "uplot"],
     ["the page has data of", "world-atlas"],
-    ["is copied", "koffi"],
+    ["is bundled, with an addon beside it", "koffi"],
     ["is a database", "@ip-location-db/geolite2-country-mmdb"]
   ])("has what %s: %s, with licence and hash", (_, name) => {
     const component = find(bom.components, name)

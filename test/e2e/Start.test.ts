@@ -1,9 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import { execFileSync } from "node:child_process"
 import { mkdirSync, writeFileSync } from "node:fs"
+import { writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { scratch, spawnEdge, startEdge } from "../support/EdgeProcess.ts"
-import { serve } from "../support/tcp.ts"
+import * as outsiders from "../support/outsiders.ts"
+import { createDatabase, rowOf } from "../support/routingDb.ts"
+import { connect, greet, serve } from "../support/tcp.ts"
 
 const EXIT_CONFIG = 64
 
@@ -47,6 +52,33 @@ describe("the start", () => {
       const edge = yield* startEdge({ env: { EDGEPROXY_REGOIN: "eu" } })
       const line = yield* edge.log(({ level, message }) => level === "warn" && message.includes("EDGEPROXY_REGOIN"))
       assert.include(line.message, "EDGEPROXY_REGION")
+    })
+  )
+
+  it.live.skipIf(process.platform !== "linux")("takes clients before it is loaded, and serves them then", () =>
+    Effect.gen(function* () {
+      const server = yield* serve({ onPeer: greet("a") })
+      const directory = yield* scratch
+      const database = join(directory, "routing.db")
+      createDatabase(database, [rowOf("a", server)])
+      // It reads its configuration only when somebody writes this.
+      const token = join(directory, "token")
+      execFileSync("mkfifo", [token])
+      const address = { address: "127.0.0.1", port: yield* outsiders.port }
+      const edge = yield* spawnEdge({
+        env: {
+          DB_PATH: database,
+          LISTEN_ADDR: `${address.address}:${address.port}`,
+          API_LISTEN_ADDR: "127.0.0.1:0",
+          API_TOKEN_FILE: token
+        }
+      })
+      const early = yield* connect(address).pipe(Effect.retry({ schedule: Schedule.spaced(5), times: 2_000 }))
+      assert.lengthOf(edge.logs, 0)
+      yield* Effect.promise(() => writeFile(token, "0123456789abcdef0123456789abcdef"))
+      yield* early.awaitText("a\n")
+      assert.strictEqual((yield* edge.log("listening")).level, "info")
+      assert.isUndefined(edge.logs.find(({ message }) => message.includes("no listener is configured")))
     })
   )
 

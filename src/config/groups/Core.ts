@@ -1,6 +1,7 @@
 import * as Result from "effect/Result"
 import * as Str from "effect/String"
 import { type Codec, described, imap, optional } from "../Codec.ts"
+import { DEFAULT_LISTEN_ADDR } from "../defaultListenAddr.ts"
 import { geoOverrides, listenAddresses } from "../networks.ts"
 import { cloudRegionVariables, regionOrAuto } from "../regionOrAuto.ts"
 import { boolean, integer, literals, seconds } from "../scalars.ts"
@@ -40,7 +41,7 @@ const defaultDbPath = "routing.db"
 export const core = {
   listenAddr: define(listenAddresses, {
     name: "EDGEPROXY_LISTEN_ADDR",
-    default: "0.0.0.0:8080",
+    default: DEFAULT_LISTEN_ADDR,
     doc: "TCP listeners, comma separated; `addr=app` binds a listener to one app, e.g. `[::]:5432=pg`"
   }),
   app: define(optional(name), {

@@ -97,10 +97,10 @@ describe.skipIf(noContainers !== undefined)(
         Effect.gen(function* () {
           const one = yield* running()
           one.signal("SIGSTOP")
-          const startedAt = performance.now()
-          assert.strictEqual(one.exec(...image.healthcheck).code, 1)
-          // Within the time that the image gives it: whoever is killed for being late tells nobody why.
-          assert.isBelow(performance.now() - startedAt, 5_000)
+          // By itself: whoever is killed for being late tells nobody why.
+          const { code, stderr } = one.exec(...image.healthcheck)
+          assert.strictEqual(code, 1)
+          assert.include(stderr, "no answer")
           one.signal("SIGCONT")
           assert.strictEqual(one.exec(...image.healthcheck).code, 0)
         }).pipe(Effect.scoped),

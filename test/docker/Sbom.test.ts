@@ -3,6 +3,7 @@ import { Ajv } from "ajv"
 import { readdirSync, readFileSync } from "node:fs"
 import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
+import lock from "../../package-lock.json" with { type: "json" }
 import { bundleDirectory } from "../support/EdgeProcess.ts"
 
 interface Component {
@@ -68,6 +69,14 @@ describe("the bill of materials of what is shipped", () => {
       ref.includes("koromix") ? [ref.replace(/@[^@]*$/, "")] : []
     )
     assert.deepStrictEqual(told, there)
+  })
+
+  // `npm ci` on the one processor takes it from there for the other.
+  it.each(["x64", "arm64"])("can be had for Linux on %s: the lock file has its addon", (cpu) => {
+    assert.deepInclude(Object.entries(lock.packages).find(([name]) => name.endsWith(`/koffi-linux-${cpu}`))?.[1], {
+      cpu: [cpu],
+      os: ["linux"]
+    })
   })
 
   it("says what is a copy in another one, and what was patched", () => {

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import { readFileSync } from "node:fs"
 import { engines, patience } from "../chaos/scene.ts"
 import { seededBytes, sha256 } from "../support/bytes.ts"
-import { type Container, container, image, imageRoot, noContainers } from "../support/container.ts"
+import { type Container, container, image, imageRoot, mockBackend, noContainers } from "../support/container.ts"
 import { connect, greet, serve } from "../support/tcp.ts"
 
 const why = noContainers === undefined ? "" : ` (skipped: ${noContainers})`
@@ -164,6 +164,16 @@ describe.skipIf(noContainers !== undefined)(
           assert.deepStrictEqual(yield* one.edge.exit, { code: 0, signal: null })
         }).pipe(Effect.scoped),
       patience
+    )
+
+    it.live("the mock backend serves as well, and ends with 0", () =>
+      Effect.gen(function* () {
+        const { edge, signal, traffic } = yield* mockBackend({ ID: "m1", REGION: "eu" })
+        const text = yield* Effect.promise(async () => (await fetch(`http://${traffic.address}:8080/health`)).text())
+        assert.strictEqual(text, "OK - m1 (eu)")
+        signal("SIGTERM")
+        assert.deepStrictEqual(yield* edge.exit, { code: 0, signal: null })
+      }).pipe(Effect.scoped)
     )
   }
 )

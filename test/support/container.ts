@@ -22,6 +22,7 @@ const listed = (pattern: RegExp): ReadonlyArray<string> => JSON.parse(found(patt
 /** The last target's, which is that of the proxy. */
 export const image = {
   entrypoint: listed(/^ENTRYPOINT (\[.*edgeproxy\.js.*\])$/m),
+  mockBackend: listed(/^ENTRYPOINT (\[.*mock-backend\.js.*\])$/m),
   healthcheck: listed(/^HEALTHCHECK .*CMD (\[.*\])$/m),
   user: found(/^USER (\d+):\d+$/m),
   workdir: found(/^WORKDIR (\/data)$/m),
@@ -154,23 +155,23 @@ const childrenOf = (pid: number): ReadonlyArray<string> =>
     readFileSync(`/proc/${pid}/task/${thread}/children`, "utf8").split(" ").filter(Boolean)
   )
 
+type Environment = Readonly<Record<string, string>>
+
 /**
- * Runs the program as an engine runs the image: with namespaces of its own, as first process, as the image's user, without
+ * Runs a program as an engine runs the image: with namespaces of its own, as first process, as the image's user, without
  * capabilities, on a read-only file system without a shell. It goes with the scope.
  */
-export const container = Effect.fnUntraced(function* (
-  env: Readonly<Record<string, string>> = {},
+const start = Effect.fnUntraced(function* (
+  entrypoint: ReadonlyArray<string>,
+  env: Environment,
+  begun: (edge: EdgeProcess) => Effect.Effect<unknown>,
   init?: Init
 ): Effect.fn.Return<Container, never, Scope.Scope> {
-  const directory = yield* scratch
-  const root = `${directory}/root`
+  const root = `${yield* scratch}/root`
   const { address, outside, through } = yield* island
-  const settings = Object.entries(env).map(([name, value]) => `EDGEPROXY_${name}=${value}`)
-  const own = Object.entries({ PATH, ...image.env, EDGEPROXY_LOG_FORMAT: "json" }).map(
-    ([name, value]) => `${name}=${value}`
-  )
-  const environment = ["env", "-i", ...own, ...settings]
-  const started = init === undefined ? image.entrypoint : [init.place, ...init.args, ...image.entrypoint]
+  const entries = Object.entries({ PATH, ...image.env, ...env })
+  const environment = ["env", "-i", ...entries.map(([name, value]) => `${name}=${value}`)]
+  const started = init === undefined ? entrypoint : [init.place, ...init.args, ...entrypoint]
   const enter = ["unshare", "-R", root, "-w", image.workdir, ...unprivileged, ...started]
   const script = [
     `mkdir ${root}`,
@@ -180,7 +181,7 @@ export const container = Effect.fnUntraced(function* (
   const namespaces = ["unshare", "-m", "-p", "-i", "-u", "--fork", "--kill-child"]
   // What is started is in the script, and nothing follows it.
   const edge = yield* spawnEdge({ through: [...through, ...namespaces, "sh", "-ec", script], bundle: "" })
-  yield* edge.log("API endpoint")
+  yield* begun(edge)
   const pid = yield* eventually("the first process", () => Number(childrenOf(edge.pid)[0]) || undefined)
   return {
     edge,
@@ -198,3 +199,15 @@ export const container = Effect.fnUntraced(function* (
     children: () => childrenOf(pid)
   }
 })
+
+/** The proxy, when it has begun. `EDGEPROXY_` is left out of the names. */
+export const container = (env: Environment = {}, init?: Init) => {
+  const settings = Object.entries(env).map(([name, value]) => [`EDGEPROXY_${name}`, value])
+  const all = { EDGEPROXY_LOG_FORMAT: "json", ...Object.fromEntries(settings) }
+  return start(image.entrypoint, all, (edge) => edge.log("API endpoint"), init)
+}
+
+/** The mock backend, when it listens. */
+export const mockBackend = (env: Environment) =>
+  // The first line that it prints says so.
+  start(image.mockBackend, { PORT: "8080", ...env }, (edge) => edge.entryCount(1))

@@ -6,6 +6,8 @@ import * as References from "effect/References"
 import type { LogLevel } from "effect/LogLevel"
 import type * as Scope from "effect/Scope"
 import { type AccessEntry, AccessLog } from "../../src/observe/AccessLog.ts"
+import type { AccessLogTarget } from "../../src/config/groups/Core.ts"
+import { Telemetry } from "../../src/observe/Telemetry.ts"
 import { DiagnosticLog } from "../../src/observe/DiagnosticLog.ts"
 import { type LineTarget, type LineWriter, openLineWriter } from "./LineWriter.ts"
 
@@ -51,22 +53,32 @@ const tellOfDropped = Effect.fnUntraced(function* (log: AccessLog["Service"]) {
   yield* Effect.addFinalizer(() => look)
 })
 
-/** The access log as JSON lines (C6): `off`, `stdout`, `stderr` or a file. */
-export const accessLog = (
-  target: "off" | "stdout" | "stderr" | { readonly path: string }
-): Layer.Layer<AccessLog, LogError> =>
+/** Goes where telemetry goes, and is bounded and lost as that is. */
+const exportedLog = Layer.effect(
+  AccessLog,
+  Effect.map(Telemetry, (telemetry) => ({
+    write: (entry: AccessEntry) => telemetry?.logAccess(entry),
+    // Of all log records: they share a queue.
+    dropped: () => Object.values(telemetry?.counts("logs").dropped ?? {}).reduce((sum, count) => sum + count, 0)
+  })).pipe(Effect.tap(tellOfDropped))
+)
+
+/** The access log (C6): `off`, JSON lines to `stdout`, `stderr` or a file, or log records to the collector. */
+export const accessLog = (target: AccessLogTarget): Layer.Layer<AccessLog, LogError> =>
   target === "off"
     ? AccessLog.layerOff
-    : Layer.effect(
-        AccessLog,
-        Effect.map(
-          scopedWriter(target === "stdout" ? { fd: 1 } : target === "stderr" ? { fd: 2 } : target),
-          (writer) => ({
-            write: (entry: AccessEntry) => void writer.write(JSON.stringify(entry)),
-            dropped: writer.dropped
-          })
-        ).pipe(Effect.tap(tellOfDropped))
-      )
+    : target === "otlp"
+      ? exportedLog
+      : Layer.effect(
+          AccessLog,
+          Effect.map(
+            scopedWriter(target === "stdout" ? { fd: 1 } : target === "stderr" ? { fd: 2 } : target),
+            (writer) => ({
+              write: (entry: AccessEntry) => void writer.write(JSON.stringify(entry)),
+              dropped: writer.dropped
+            })
+          ).pipe(Effect.tap(tellOfDropped))
+        )
 
 export interface LogOptions {
   readonly level: LogLevel

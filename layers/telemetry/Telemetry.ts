@@ -5,11 +5,13 @@ import * as Logger from "effect/Logger"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import type { Sampler } from "../../src/domain/TraceContext.ts"
+import type { AccessEntry } from "../../src/observe/AccessLog.ts"
 import type { Collector as MetricsCollector } from "../../src/observe/Metric.ts"
 import type { Attributes, Span } from "../../src/observe/Span.ts"
 import { type Signal, Telemetry } from "../../src/observe/Telemetry.ts"
 import * as Tracing from "../../src/observe/Tracing.ts"
 import { maskUserInfo } from "../../src/config/Codec.ts"
+import { accessRecord } from "./accessRecord.ts"
 import { encodeLogs, encodeMetrics, encodeSpans, type LogRecord, type Origin } from "./encode.ts"
 import * as Exporter from "./Exporter.ts"
 import * as MetricsBatch from "./MetricsBatch.ts"
@@ -103,7 +105,11 @@ const make = Effect.fnUntraced(function* (options: TelemetryOptions) {
 
   return {
     tracer,
-    telemetry: { counts: (signal: Signal) => exporters[signal].counts(), read },
+    telemetry: {
+      counts: (signal: Signal) => exporters[signal].counts(),
+      read,
+      logAccess: (entry: AccessEntry) => logs.push(accessRecord(entry))
+    },
     logger: otlpLogger.make(logs.push)
   }
 })

@@ -8,12 +8,14 @@ export interface Origin {
   readonly version: string
 }
 
-/** A line of the diagnostic log. */
+/** A line of a log. */
 export interface LogRecord {
   readonly atMs: number
   readonly level: string
   readonly message: string
   readonly attributes: Attributes
+  /** Of the trace that it belongs to. */
+  readonly traceId?: string | undefined
 }
 
 export type PlainSeries = readonly [metric: Plain, points: ReadonlyArray<readonly [labels: Labels, value: number]>]
@@ -97,13 +99,14 @@ const severities: Readonly<Record<string, number>> = { TRACE: 1, DEBUG: 5, INFO:
 
 export const encodeLogs = (origin: Origin, records: ReadonlyArray<LogRecord>): Uint8Array =>
   framed(origin, () => {
-    for (const { atMs, attributes, level, message } of records) {
+    for (const { atMs, attributes, level, message, traceId } of records) {
       out.message(2, () => {
         out.fixed64(1, nanos(atMs))
         out.varint(2, severities[level] ?? 9)
         out.text(3, level)
         out.message(5, () => out.text(1, message))
         writeAttributes(6, attributes)
+        if (traceId !== undefined) out.hex(9, traceId)
         out.fixed64(11, nanos(atMs))
       })
     }

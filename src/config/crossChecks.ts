@@ -114,6 +114,13 @@ const checks: ReadonlyArray<Check> = [
       "at least one network, which EDGEPROXY_PROXY_PROTOCOL_IN requires"
     )
   ),
+  check(["accessLog", "otelExporterOtlpEndpoint"], (values) =>
+    conflict(
+      values.accessLog === "otlp" && values.otelExporterOtlpEndpoint === undefined,
+      "otelExporterOtlpEndpoint",
+      "the URL of a collector, which EDGEPROXY_ACCESS_LOG=otlp requires"
+    )
+  ),
   check(["dnsEnabled", "dnsDomain"], (values) =>
     conflict(
       values.dnsEnabled && values.dnsDomain.length > MAX_ZONE_LENGTH,

@@ -1,5 +1,6 @@
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
+import type { AccessEntry } from "./AccessLog.ts"
 import type { Collector } from "./Metric.ts"
 
 export const signals = ["traces", "metrics", "logs"] as const
@@ -21,6 +22,8 @@ export interface Telemetry {
   readonly counts: (signal: Signal) => ExportCounts
   /** Reads all that is counted and hands it over to be exported. */
   readonly read: (collectors: ReadonlyArray<Collector>) => Effect.Effect<void>
+  /** A connection has ended; never waits. */
+  readonly logAccess: (entry: AccessEntry) => void
 }
 
 /** Undefined: nothing is exported. */

@@ -104,6 +104,8 @@ describe("load", () => {
     assert.strictEqual(accessLog("OFF"), "off")
     assert.strictEqual(accessLog("stderr"), "stderr")
     assert.deepStrictEqual(accessLog("./off"), { path: "./off" })
+    const otlp = { EDGEPROXY_ACCESS_LOG: "otlp", OTEL_EXPORTER_OTLP_ENDPOINT: "http://collector:4318" }
+    assert.strictEqual(loaded(otlp).config.accessLog, "otlp")
   })
 })
 
@@ -214,6 +216,11 @@ describe("values that contradict each other", () => {
       "PostgreSQL without a URL",
       { EDGEPROXY_POSTGRES_ENABLED: "1" },
       "EDGEPROXY_POSTGRES_URL is not set; allowed: a connection URL, which EDGEPROXY_POSTGRES_ENABLED requires"
+    ],
+    [
+      "an access log for a collector that nobody has named",
+      { EDGEPROXY_ACCESS_LOG: "otlp" },
+      "OTEL_EXPORTER_OTLP_ENDPOINT is not set; allowed: the URL of a collector, which EDGEPROXY_ACCESS_LOG=otlp requires"
     ],
     [
       "PROXY headers from nobody",

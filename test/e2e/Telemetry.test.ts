@@ -207,6 +207,36 @@ describe("sampling", () => {
   )
 })
 
+describe("the access log to the collector", () => {
+  it.live("has all connections, in their traces where they have one, to the last one before the end", () =>
+    Effect.gen(function* () {
+      const receiver = yield* receive()
+      const a = yield* serve({ onPeer: greet("a") })
+      const edge = yield* startWith([rowOf("a", a)], to(receiver, { ACCESS_LOG: "otlp" }))
+      for (let count = 0; count < 3; count++) {
+        const { peer } = yield* greeted(edge.address, { from: "127.1.0.1" })
+        yield* peer.finish
+        yield* peer.awaitClosed
+      }
+      assert.deepStrictEqual(yield* edge.stop, { code: 0, signal: null })
+      assert.deepStrictEqual(edge.entries, [])
+      const lines = receiver.logs.filter(({ body }) => body === "connection ended")
+      assert.lengthOf(lines, 3)
+      for (const { attributes, traceId } of lines) {
+        assert.deepInclude(attributes, {
+          "client.address": "127.1.0.1",
+          "edgeproxy.backend": "a",
+          "edgeproxy.end_by": "client",
+          "edgeproxy.end_cause": "fin",
+          "edgeproxy.bytes_out": attributes["edgeproxy.bytes_out"]
+        })
+        const [connection] = ofTrace(receiver, traceId)
+        assert.strictEqual(connection?.attributes["edgeproxy.conn"], attributes["edgeproxy.conn"])
+      }
+    })
+  )
+})
+
 /** This was its answer. */
 const said = (...answer: ReadonlyArray<unknown>): boolean => answer.length > 0
 

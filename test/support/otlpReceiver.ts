@@ -73,6 +73,7 @@ interface Messages {
           readonly severityNumber?: number
           readonly body?: AnyValue
           readonly attributes?: ReadonlyArray<KeyValue>
+          readonly traceId?: Uint8Array
         }>
       }>
     }>
@@ -132,6 +133,8 @@ export interface ReceivedLog {
   readonly severity: number
   readonly body: string
   readonly attributes: Readonly<Record<string, Value>>
+  /** Empty: none. */
+  readonly traceId: string
 }
 
 export interface Request {
@@ -211,10 +214,11 @@ export const logsOf = (body: Buffer): ReadonlyArray<ReceivedLog> => {
   const { resourceLogs } = decode(collector.logs.v1.ExportLogsServiceRequest, body)
   return (resourceLogs ?? []).flatMap(({ scopeLogs }) =>
     (scopeLogs ?? []).flatMap(({ logRecords }) =>
-      (logRecords ?? []).map(({ attributes, body, severityNumber }) => ({
+      (logRecords ?? []).map(({ attributes, body, severityNumber, traceId }) => ({
         severity: severityNumber ?? 0,
         body: String(valueOf(body)),
-        attributes: attributesOf(attributes)
+        attributes: attributesOf(attributes),
+        traceId: Buffer.from(traceId ?? []).toString("hex")
       }))
     )
   )

@@ -1,9 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Arbitrary from "effect/Arbitrary"
 import * as Schema from "effect/Schema"
+import { accessRecord } from "../../layers/telemetry/accessRecord.ts"
 import { encodeLogs, encodeSpans, type Reading } from "../../layers/telemetry/encode.ts"
 import * as encode from "../../layers/telemetry/encode.ts"
 import * as MetricsBatch from "../../layers/telemetry/MetricsBatch.ts"
+import type { AccessEntry } from "../../src/observe/AccessLog.ts"
 import { counter, gauge, histogram } from "../../src/observe/Metric.ts"
 import type { Span } from "../../src/observe/Span.ts"
 import { oneOf } from "../support/arbitraries.ts"
@@ -98,6 +100,52 @@ describe("what is exported", () => {
   it("log lines have their level, text and fields", () => {
     const record = { atMs: 1_000, level: "WARN", message: "source lost: é", attributes: { rows: 3, id: "b1" } }
     const [read] = logsOf(Buffer.from(encodeLogs(origin, [record])))
-    assert.deepStrictEqual(read, { severity: 13, body: "source lost: é", attributes: { rows: 3, id: "b1" } })
+    assert.deepStrictEqual(read, {
+      severity: 13,
+      body: "source lost: é",
+      attributes: { rows: 3, id: "b1" },
+      traceId: ""
+    })
+  })
+
+  it("a line of the access log has the names that spans have, and its trace", () => {
+    const traceId = "0af7651916cd43dd8448eb211c80319c"
+    const entry: AccessEntry = {
+      ts: "2026-11-21T04:50:44.131Z",
+      conn: "boot-1",
+      pop: "p",
+      client: "2001:db8::1",
+      client_port: 50_000,
+      peer: null,
+      country: null,
+      region: null,
+      app: "",
+      listener: "[::]:80",
+      sni: null,
+      backend: "b1",
+      backend_addr: "10.0.0.1:80",
+      tier: 0,
+      affinity: "new",
+      attempts: 1,
+      connect_ms: 0.5,
+      duration_ms: 2,
+      bytes_in: 3,
+      bytes_out: 4,
+      end_by: "client",
+      end_phase: "relay",
+      end_cause: "rst",
+      trace_id: traceId
+    }
+    const [read] = logsOf(Buffer.from(encodeLogs(origin, [accessRecord(entry)])))
+    assert.deepInclude(read, { severity: 9, body: "connection ended", traceId })
+    assert.deepInclude(read?.attributes, {
+      "client.address": "2001:db8::1",
+      "client.port": 50_000,
+      "edgeproxy.backend": "b1",
+      "edgeproxy.end_cause": "rst"
+    })
+    for (const absent of ["edgeproxy.sni", "edgeproxy.ts", "edgeproxy.trace_id"]) {
+      assert.notProperty(read?.attributes, absent)
+    }
   })
 })

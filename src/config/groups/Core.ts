@@ -11,9 +11,9 @@ import { inGroup } from "../Variable.ts"
 const define = inGroup("Core")
 
 /** Where access-log lines go. */
-export type AccessLogTarget = "off" | "stdout" | "stderr" | { readonly path: string }
+export type AccessLogTarget = "off" | "stdout" | "stderr" | "otlp" | { readonly path: string }
 
-const streams = literals(["off", "stdout", "stderr"])
+const streams = literals(["off", "stdout", "stderr", "otlp"])
 
 const accessLogTarget: Codec<AccessLogTarget> = described(
   imap(
@@ -141,6 +141,6 @@ export const core = {
   accessLog: define(accessLogTarget, {
     name: "EDGEPROXY_ACCESS_LOG",
     default: "stdout",
-    doc: "One line per ended connection: `off`, `stdout`, `stderr` or a file path (reopened on SIGHUP)"
+    doc: "One line per ended connection: `off`, `stdout`, `stderr`, `otlp` (to the collector of OTEL_EXPORTER_OTLP_ENDPOINT) or a file path (reopened on SIGHUP)"
   })
 }

@@ -1,4 +1,5 @@
 import { closeSync, readdirSync, readFileSync, readlinkSync } from "node:fs"
+import * as Effect from "effect/Effect"
 import { SocketAddress } from "node:net"
 import type { SocketKind } from "../../src/traffic/PassedSockets.ts"
 import type { Endpoint } from "../../src/traffic/Transport.ts"
@@ -64,9 +65,12 @@ export const listeningSockets = (among?: ReadonlyArray<number>): ReadonlyArray<L
   const kinds = ["tcp", "udp"] as const
   const byInode = new Map(kinds.flatMap((kind) => [...readTable(kind, ""), ...readTable(kind, "6")]))
   const fds = among ?? openFds()
+  const seen = new Set<string>()
   const sockets = fds.flatMap((fd) => {
     const inode = inodeOf(fd)
-    const found = inode === undefined ? undefined : byInode.get(inode)
+    const found = inode === undefined || seen.has(inode) ? undefined : byInode.get(inode)
+    // A descriptor beside another of the same socket.
+    if (inode !== undefined) seen.add(inode)
     return found === undefined ? [] : [{ fd, ...found }]
   })
   // Others of UDP are somebody's questions, which nobody else waits for an answer to.
@@ -86,9 +90,16 @@ const openFds = (): ReadonlyArray<number> => {
 export interface PassedSockets {
   /** The descriptor of one that is bound there; whoever gets it closes it. Undefined: none is left. */
   readonly take: (address: Endpoint, kind?: SocketKind) => number | undefined
+  readonly copier: Effect.Effect<(fd: number) => number | undefined>
   /** Closes those that nobody has asked for, and gives their addresses. */
   readonly closeRest: () => ReadonlyArray<Endpoint>
 }
+
+/** Only where it is wanted, and where the C library can be called. */
+const loadCopier = Effect.tryPromise(() => import("./copyFd.ts")).pipe(
+  Effect.map(({ copyFd }) => copyFd),
+  Effect.orElseSucceed(() => (): undefined => undefined)
+)
 
 export const passed = (sockets: ReadonlyArray<ListeningSocket>): PassedSockets => {
   let left = sockets
@@ -101,6 +112,7 @@ export const passed = (sockets: ReadonlyArray<ListeningSocket>): PassedSockets =
       left = left.filter((socket) => socket !== found)
       return found?.fd
     },
+    copier: loadCopier,
     closeRest: () => {
       const rest = left
       left = []

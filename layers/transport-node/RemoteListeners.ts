@@ -1,6 +1,7 @@
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
+import { closeSync } from "node:fs"
 import * as net from "node:net"
 import { PassedSockets } from "../../src/traffic/PassedSockets.ts"
 import { codeOf, listenError } from "../../src/traffic/errno.ts"
@@ -27,7 +28,16 @@ interface State {
   readonly waiting: Map<RemoteEngine, (message: Heard | undefined) => void>
   /** Threads that can't have the port: it is that of a socket from outside, which is another thread's and is not shared. */
   readonly without: Set<RemoteEngine>
+  /** Sockets from outside that wait for their threads to begin. */
+  readonly given: Map<RemoteEngine, number>
+  /** Of a socket from outside: descriptors for threads that begin, for as long as the listener is open. */
+  copies: Copies | undefined
   isOpen: boolean
+}
+
+interface Copies {
+  readonly next: () => number | undefined
+  readonly close: () => void
 }
 
 type Heard = Extract<FromThread, { readonly op: "listening" | "not-listening" | "closed" }>
@@ -53,6 +63,8 @@ export class RemoteListeners {
       connections: 0,
       waiting: new Map(),
       without: new Set(),
+      given: new Map(),
+      copies: undefined,
       isOpen: false
     }
     const closed = yield* Effect.cached(Effect.suspend(() => this.close(state)))
@@ -109,10 +121,16 @@ export class RemoteListeners {
 
   /** Tells a thread that begins of every listener. */
   tellAll(engine: RemoteEngine): void {
-    for (const { isOpen, number, options, waiting, without } of this.states.values()) {
-      if (without.has(engine)) continue
-      if (isOpen || waiting.has(engine)) engine.say({ op: "listen", listener: number, options, fd: undefined })
+    for (const state of this.states.values()) {
+      if (state.without.has(engine)) continue
+      if (state.isOpen || state.waiting.has(engine)) this.tell(engine, state)
     }
+  }
+
+  private tell(engine: RemoteEngine, { copies, given, number, options }: State): void {
+    const fd = given.get(engine) ?? copies?.next()
+    given.delete(engine)
+    engine.say({ op: "listen", listener: number, options, fd })
   }
 
   /** A thread that died stops listening, and answers nothing. */
@@ -127,19 +145,20 @@ export class RemoteListeners {
 
   private readonly openAll = Effect.fnUntraced(function* (this: RemoteListeners, state: State) {
     const { address } = state.options
-    const passed = yield* PassedSockets
-    const fds = this.engines.map(() => passed.take(address))
+    const fds = yield* this.takePassed(state)
     const own = fds.every((fd) => fd === undefined)
     if (this.engines.length > 1 && own) yield* tryPort(state.options)
     this.states.set(state.number, state)
     let bound: Endpoint = address
     // One after the other: the first one's port is that of all.
     for (const [index, engine] of this.engines.entries()) {
-      const opened = this.openIn(engine, state, fds[index])
+      const fd = fds[index]
+      if (fd !== undefined) state.given.set(engine, fd)
+      const opened = this.openIn(engine, state)
       // Whoever passes one socket need not have made it such that others can be bound beside it (`ReusePort=` of systemd).
       const alone = opened.pipe(
         Effect.catchIf(
-          ({ reason }) => reason === "InUse" && !own && fds[index] === undefined,
+          ({ reason }) => reason === "InUse" && !own && fd === undefined,
           () => Effect.sync(() => void state.without.add(engine))
         )
       )
@@ -150,7 +169,22 @@ export class RemoteListeners {
     return bound
   })
 
-  private openIn(engine: RemoteEngine, state: State, fd: number | undefined): Effect.Effect<Endpoint, ListenError> {
+  /** For each thread a socket of its own, or descriptors of the one that there is; none when none was passed. */
+  private readonly takePassed = Effect.fnUntraced(function* (this: RemoteListeners, state: State) {
+    const { copier, take } = yield* PassedSockets
+    const { address } = state.options
+    const fds = this.engines.map(() => take(address))
+    const [first, ...others] = fds
+    if (first === undefined || copier === undefined || others.some((fd) => fd !== undefined)) return fds
+    const copy = yield* copier
+    // One stays here, from which each thread gets its own, also when it is replaced.
+    const kept = copy(first)
+    if (kept === undefined) return fds
+    state.copies = { next: () => copy(kept), close: () => closeSync(kept) }
+    return [first, ...others.map(() => copy(kept))]
+  })
+
+  private openIn(engine: RemoteEngine, state: State): Effect.Effect<Endpoint, ListenError> {
     return Effect.callback((resume) => {
       const listen = (): void => {
         state.waiting.set(engine, (message) => {
@@ -163,7 +197,7 @@ export class RemoteListeners {
       }
       listen()
       // One that is yet to begin is told then.
-      engine.say({ op: "listen", listener: state.number, options: state.options, fd })
+      if (engine.isAlive()) this.tell(engine, state)
       return Effect.sync(() => state.waiting.delete(engine))
     })
   }
@@ -175,11 +209,26 @@ export class RemoteListeners {
       this.engines.filter((engine) => engine.isAlive()),
       (engine) =>
         Effect.callback<void>((resume) => {
-          state.waiting.set(engine, () => resume(Effect.void))
+          // A thread that has just begun tells first that it listens.
+          const wait = (): void =>
+            void state.waiting.set(engine, (message) =>
+              message === undefined || message.op === "closed" ? resume(Effect.void) : wait()
+            )
+          wait()
           engine.say({ op: "close", listener: state.number })
         }),
       { concurrency: "unbounded", discard: true }
-    ).pipe(Effect.andThen(Effect.sync(() => this.forgetIfOver(state))))
+    ).pipe(
+      Effect.andThen(
+        Effect.sync(() => {
+          for (const fd of state.given.values()) closeSync(fd)
+          state.given.clear()
+          state.copies?.close()
+          state.copies = undefined
+          this.forgetIfOver(state)
+        })
+      )
+    )
   }
 
   private setPaused(state: State, reason: string | undefined): void {

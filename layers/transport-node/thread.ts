@@ -79,6 +79,7 @@ const total = (): void => {
   const { heldBytes, resetWhilePaused } = transport.census()
   counts.total(heldBytes, resetWhilePaused)
 }
+const opening = new Map<number, Fiber.Fiber<unknown>>()
 const listeners = new Map<number, { readonly scope: Scope.Closeable; readonly listener: Listener }>()
 const settings = new Map<number, ServerTls | BackendTls>()
 const requests = new Map<number, Fiber.Fiber<unknown, unknown>>()
@@ -130,14 +131,22 @@ const listen = (listener: number, options: ListenOptions, fd: number | undefined
         onFailure: ({ detail, reason }) => say({ op: "not-listening", listener, reason, detail })
       })
     )
-  Effect.runFork(opened)
+  const fiber = Effect.runFork(opened)
+  opening.set(listener, fiber)
+  fiber.addObserver(() => void opening.delete(listener))
 }
 
 const close = (listener: number): void => {
-  const found = listeners.get(listener)
-  listeners.delete(listener)
+  const fiber = opening.get(listener)
+  const closed = Effect.suspend(() => {
+    const found = listeners.get(listener)
+    listeners.delete(listener)
+    return found === undefined ? Effect.void : Scope.close(found.scope, Exit.void)
+  })
+  // One that is being opened is closed then.
   Effect.runFork(
-    (found === undefined ? Effect.void : Scope.close(found.scope, Exit.void)).pipe(
+    (fiber === undefined ? Effect.void : Fiber.await(fiber)).pipe(
+      Effect.andThen(closed),
       Effect.andThen(Effect.sync(() => say({ op: "closed", listener })))
     )
   )

@@ -2,6 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { createServer, type Server } from "node:net"
 import { once } from "node:events"
+import { closeSync } from "node:fs"
+import { copyFd } from "../../layers/handover/copyFd.ts"
 import { inheritance } from "../../layers/handover/Inheritance.ts"
 import { listeningSockets, passed } from "../../layers/handover/ListeningSockets.ts"
 
@@ -37,6 +39,12 @@ describe("the listening sockets of a process", () => {
         listeningSockets(own.map(({ fd }) => fd)).map(({ address }) => address),
         [wanted[2]]
       )
+      const again = copyFd(own[0]?.fd ?? -1) ?? -1
+      assert.lengthOf(
+        listeningSockets().filter(({ address }) => address.port === wanted[2]?.port),
+        1
+      )
+      closeSync(again)
       yield* Effect.promise(async () => {
         const closed = once(servers[0] ?? createServer(), "close")
         servers[0]?.close()

@@ -1,6 +1,11 @@
 import { assert, describe, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
+import { closeSync, readdirSync, readlinkSync } from "node:fs"
+import { copyFd } from "../../layers/handover/copyFd.ts"
+import { listeningSockets, passed } from "../../layers/handover/ListeningSockets.ts"
+import { listenSocket } from "../../layers/transport-splice/listenSocket.ts"
+import { PassedSockets } from "../../src/traffic/PassedSockets.ts"
 import { noExtras } from "../../src/traffic/Transport.ts"
 import { isReset } from "../support/isReset.ts"
 import { connect, echo, serve } from "../support/tcp.ts"
@@ -13,6 +18,15 @@ import * as Rig from "./Rig.ts"
 describeTransport(engine)
 
 const upTo = (count: number): ReadonlyArray<number> => Array.from({ length: count }, (_, index) => index)
+
+const linkOf = (fd: string): string => {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`)
+  } catch {
+    // That of the directory itself.
+    return ""
+  }
+}
 
 /** Served as soon as there is a thread to do it. */
 const comesBack = (rig: Rig.Rig) =>
@@ -61,6 +75,35 @@ describe("threads of the node engine that die", () => {
         const { endpoint } = yield* serve()
         const error = yield* Effect.flip(Rig.make({ port: endpoint.port }))
         assert.strictEqual(error.reason, "InUse")
+      })
+    )
+    it.effect("a socket that systemd has passed is every thread's, and of those that come after", () =>
+      Effect.gen(function* () {
+        const { address, fd } = yield* listenSocket({
+          address: { address: "127.0.0.1", port: 0 },
+          ipv6Only: false,
+          backlog: 100,
+          prerouteMs: 5_000,
+          keepaliveMs: 0
+        })
+        const systemd = yield* Effect.acquireRelease(
+          Effect.sync(() => copyFd(fd) ?? -1),
+          (copy) => Effect.sync(() => closeSync(copy))
+        )
+        const socket = readlinkSync(`/proc/self/fd/${systemd}`)
+        const descriptors = () => readdirSync("/proc/self/fd").filter((each) => linkOf(each) === socket).length
+        yield* Effect.gen(function* () {
+          const rig = yield* Rig.make({ port: address.port })
+          const lostBefore = rig.transport.census().threadsLost
+          // Again and again: there is somebody to be asked each time.
+          for (const [index, thread] of [0, 1, 0, 1].entries()) {
+            kill(rig.transport, thread)
+            yield* eventually("loss of it", () => rig.transport.census().threadsLost === lostBefore + index + 1)
+            yield* comesBack(rig)
+          }
+        }).pipe(Effect.provideService(PassedSockets, passed([{ fd, address }])), Effect.scoped)
+        assert.strictEqual(descriptors(), 1)
+        assert.lengthOf(listeningSockets([systemd]), 1)
       })
     )
     it.effect("a listener that is closed while a thread is away is closed", () =>

@@ -14,7 +14,9 @@ const octet = between(0, 255)
 const segment = between(0, 0xffff)
 const port = between(0, 65_535)
 const ipv4 = Schema.Tuple([octet, octet, octet, octet])
-const ipv6 = Schema.Tuple([segment, segment, segment, segment, segment, segment, segment, segment])
+// Addresses of one link are refused.
+const first = segment.check(Schema.makeFilter((value: number) => (value & 0xffc0) !== 0xfe80))
+const ipv6 = Schema.Tuple([first, segment, segment, segment, segment, segment, segment, segment])
 
 const hex = (segments: ReadonlyArray<number>): string => segments.map((segment) => segment.toString(16)).join(":")
 

@@ -59,8 +59,8 @@ const introductionOf = (socket: net.Socket, version: ProxyOut): Uint8Array | und
 const contexts = new WeakMap<BackendTls, tls.SecureContext>()
 
 /** As the traffic's (H1), over what has connected. */
-const secure = (socket: net.Socket, { address }: ProbeTarget, options: BackendTls): tls.TLSSocket => {
-  const { ca, certificate, serverName, verify } = options
+const secure = (socket: net.Socket, { address, host }: ProbeTarget, options: BackendTls): tls.TLSSocket => {
+  const { ca, certificate, serverName = host, verify } = options
   const context =
     contexts.get(options) ??
     tls.createSecureContext({

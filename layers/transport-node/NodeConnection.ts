@@ -300,11 +300,12 @@ export class NodeConnection
 
   backendConnect(backend: net.Socket): void {
     if (this.backend !== backend || this.phase !== "dialling") return
-    const { address, prelude, tls } = this.options ?? {}
+    const { options } = this
+    const { prelude, tls } = options ?? {}
     if (prelude !== undefined && prelude.length > 0) backend.write(prelude)
-    if (tls === undefined || address === undefined) return this.startRelay(backend)
+    if (options === undefined || tls === undefined) return this.startRelay(backend)
     try {
-      this.backend = secureBackend(backend, address, tls, this.protocol, this)
+      this.backend = secureBackend(backend, options, tls, this.protocol, this)
       this.backendSocket = backend
     } catch (error) {
       this.failDial(tlsDialError(codeOf(error)))

@@ -2,7 +2,7 @@ import type * as net from "node:net"
 import * as tls from "node:tls"
 import type { BackendTls } from "../../src/tls/BackendTls.ts"
 import { codeOf } from "../../src/traffic/errno.ts"
-import type { Endpoint } from "../../src/traffic/Transport.ts"
+import type { BridgeOptions } from "../../src/traffic/Transport.ts"
 import { backendContext } from "./tlsContexts.ts"
 
 /** What TLS to a backend tells its owner. */
@@ -42,18 +42,19 @@ function onClose(this: Owned): void {
 /** Begins the handshake behind what was written to the socket, which has connected to `address`. */
 export const secureBackend = (
   socket: net.Socket,
-  address: Endpoint,
+  { address, host }: Pick<BridgeOptions, "address" | "host">,
   options: BackendTls,
   /** What the client has agreed on, which its backend is to speak too. */
   protocol: string | undefined,
   events: SecuredBackendEvents
 ): tls.TLSSocket => {
+  const serverName = options.serverName ?? host
   const secured: Owned = tls.connect({
     socket,
     host: address.address,
     secureContext: backendContext(options),
     rejectUnauthorized: options.verify,
-    ...(options.serverName === undefined ? {} : { servername: options.serverName }),
+    ...(serverName === undefined ? {} : { servername: serverName }),
     ...(protocol === undefined ? {} : { ALPNProtocols: [protocol] })
   })
   secured[owner] = events

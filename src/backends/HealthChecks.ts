@@ -16,7 +16,7 @@ import type { Backend } from "../domain/Backend.ts"
 import * as Health from "../domain/Health.ts"
 import { RoutingTable } from "../routing/RoutingTable.ts"
 import { Upstreams } from "../routing/Upstreams.ts"
-import { HealthProbe, type Probe, type ProbeError } from "./HealthProbe.ts"
+import { HealthProbe, type Probe, type ProbeError, type ProbeTarget } from "./HealthProbe.ts"
 
 export interface HealthChecksOptions extends Health.HealthOptions {
   readonly probe: Probe
@@ -59,10 +59,8 @@ export class HealthChecks extends Context.Service<
 }
 
 /** What is known of a backend that is checked. */
-interface Checked {
+interface Checked extends ProbeTarget {
   readonly id: string
-  readonly address: string
-  readonly port: number
   health: Health.Health
   /** Its last check ran into the deadline. */
   slow: boolean
@@ -73,8 +71,8 @@ interface Checked {
 
 const HURRY = 4
 
-const isAt = ({ address, port }: Checked, backend: Backend): boolean =>
-  address === backend.address && port === backend.port
+const isAt = ({ address, host, port }: Checked, backend: Backend): boolean =>
+  address === backend.address && port === backend.port && host === backend.host
 
 export const make = Effect.fnUntraced(
   function* (initial: HealthChecksOptions | undefined, atOnce: number) {
@@ -143,11 +141,21 @@ export const make = Effect.fnUntraced(
     })
 
     const start = (backend: Backend, jitter: number, intervalMs: number): void => {
-      const { address, id, port } = backend
+      const { address, host, id, port } = backend
       const nextAt = now() + jitter * intervalMs
       // What was found before holds until it is found otherwise.
       const health = { ...Health.initial, up: upstreams.get(id)?.observed.up ?? true }
-      const target: Checked = { id, address, port, health, slow: false, probing: false, startedAt: nextAt, nextAt }
+      const target: Checked = {
+        id,
+        address,
+        host,
+        port,
+        health,
+        slow: false,
+        probing: false,
+        startedAt: nextAt,
+        nextAt
+      }
       checked.set(id, target)
       run(id, actor(target))
     }

@@ -13,6 +13,8 @@ export interface ProbeTarget {
   /** IPv4 or IPv6 literal. */
   readonly address: string
   readonly port: number
+  /** The name of its host that TLS asks for and verifies, if none is configured. */
+  readonly host?: string | undefined
 }
 
 export class ProbeError extends Data.TaggedError("ProbeError")<{

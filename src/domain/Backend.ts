@@ -18,6 +18,8 @@ export interface Backend {
   readonly named?: true
   /** Of one of the addresses of a host that a row names: the row's id. Its own has the address behind a `#`. */
   readonly row?: string
+  /** Of the same: the name that TLS asks for and verifies, where none is configured. */
+  readonly host?: string
   readonly port: number
   /** What the operator says, not what checks see. */
   readonly healthy: boolean
@@ -221,6 +223,7 @@ export const sameBackend = (a: Backend, b: Backend): boolean =>
   a.country === b.country &&
   a.address === b.address &&
   a.row === b.row &&
+  a.host === b.host &&
   a.port === b.port &&
   a.healthy === b.healthy &&
   a.draining === b.draining &&

@@ -78,8 +78,10 @@ export type Refuses = (backend: Backend) => string | undefined
 export const membersOf = (row: Backend, hosts: Hosts, refuses: Refuses): ReadonlyArray<Backend> => {
   if (row.named === undefined) return [row]
   const { named: _, ...rest } = row
+  // A service has the certificate of its domain (RFC 6125, 6.2.1).
+  const member = { ...rest, row: row.id, host: row.address.replace(/^(?:_[^.]+\.)+/, "") }
   const used = (hosts.get(row.address) ?? [])
-    .map((each) => ({ ...each, backend: { ...rest, row: row.id, address: each.address, port: each.port ?? row.port } }))
+    .map((each) => ({ ...each, backend: { ...member, address: each.address, port: each.port ?? row.port } }))
     // A service may be announced at port 0, where nobody is.
     .filter(({ backend }) => backend.port > 0 && refuses(backend) === undefined)
     .slice(0, row.hardLimit)

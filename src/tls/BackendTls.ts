@@ -8,6 +8,6 @@ export interface BackendTls {
   readonly ca: string | undefined
   /** Shown when the backend asks. */
   readonly certificate: KeyPair | undefined
-  /** The name asked for (SNI) and verified; without it the address is verified. */
+  /** The name asked for (SNI) and verified; without it that of the backend's host, or else its address is verified. */
   readonly serverName: string | undefined
 }

@@ -73,7 +73,8 @@ export const make = Effect.fnUntraced(function* (options: ConnectionOptions, hea
         limits,
         ...(header === undefined ? {} : { prelude: header(record) }),
         ...(warm === undefined ? {} : { warm }),
-        ...(options.backendTls === undefined || !record.listener.tls ? {} : { tls: options.backendTls() })
+        ...(options.backendTls === undefined || !record.listener.tls ? {} : { tls: options.backendTls() }),
+        ...(backend.host === undefined ? {} : { host: backend.host })
       }),
       { onFailure: (error) => error, onSuccess: (bridged) => bridged }
     )

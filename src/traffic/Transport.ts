@@ -120,6 +120,8 @@ export interface BridgeOptions {
   readonly warm?: WarmId
   /** TLS to the backend, after the prelude, within `connectMs`; only for connections of a listener with `tls`. */
   readonly tls?: BackendTls
+  /** The name of the backend's host that TLS asks for and verifies, if `tls` names none. */
+  readonly host?: string
 }
 
 export const MAX_PRELUDE = 4_096

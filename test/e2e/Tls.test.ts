@@ -7,6 +7,7 @@ import * as tls from "node:tls"
 import type { KeyPair } from "../../src/tls/ServerTls.ts"
 import { authority, certificate } from "../support/certificates.ts"
 import { scratch } from "../support/EdgeProcess.ts"
+import { nameServer } from "../support/nameServer.ts"
 import { rowOf } from "../support/routingDb.ts"
 import { connect, echo, greet, type Peer, serve, Wire } from "../support/tcp.ts"
 import { pathOf } from "../support/tools.ts"
@@ -199,6 +200,45 @@ describe("TLS to backends", () => {
       const edge = yield* startWith(rows, env, { through: system })
       yield* edge.log((line) => JSON.stringify(line).includes("tls: "))
       for (let visits = 0; visits < 3; visits++) assert.strictEqual((yield* greeted(edge.address)).name, "a")
+    })
+  )
+
+  it.live("a backend that is named by its host is asked for, and verified, by that name", () =>
+    Effect.gen(function* () {
+      const directory = yield* scratch
+      const authorities = join(directory, "ca.pem")
+      yield* write(authorities, ca.chain)
+      const names = yield* nameServer
+      names.names.set("db.example", { a: ["127.0.0.1"], ttl: 60 })
+      names.names.set("other.example", { a: ["127.0.0.1"], ttl: 60 })
+      const { endpoint } = yield* speaking(certificate(ca, ["db.example"]))
+      const row = (name: string) => ({
+        id: name,
+        app: "test",
+        region: "sa",
+        wg_ip: `${name}.example`,
+        port: endpoint.port
+      })
+      const env = {
+        BACKEND_TLS: "verify",
+        BACKEND_TLS_CA: authorities,
+        BINDING_TTL_SECS: "0",
+        CONNECT_ATTEMPTS: "2",
+        DNS_RESOLVERS: names.address,
+        HEALTH_CHECK_ENABLED: "true",
+        HEALTH_CHECK_INTERVAL_SECS: "0.1",
+        HEALTH_UNHEALTHY_THRESHOLD: "1"
+      }
+      const edge = yield* startWith([row("db"), row("other")], env)
+      const down = yield* edge.log((line) => JSON.stringify(line).includes("tls: "))
+      assert.include(JSON.stringify(down), "other#127.0.0.1")
+      for (let visits = 0; visits < 3; visits++) assert.strictEqual((yield* greeted(edge.address)).name, "a")
+      assert.lengthOf(
+        edge.logs.filter(
+          (line) => JSON.stringify(line).includes("db#127.0.0.1") && JSON.stringify(line).includes("tls: ")
+        ),
+        0
+      )
     })
   )
 

@@ -85,6 +85,6 @@ export const tls = {
   }),
   backendTlsServername: define(optional(domain), {
     name: "EDGEPROXY_BACKEND_TLS_SERVERNAME",
-    doc: "Server name asked of backends, and checked with `verify`"
+    doc: "Server name asked of backends, and checked with `verify`; without it, the host name of the row, or the address"
   })
 }

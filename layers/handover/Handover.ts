@@ -9,11 +9,15 @@ import { listeningSockets } from "./ListeningSockets.ts"
 /** While this program's own file is sure to be there: by the time it is wanted, the next version's may lie in its place. */
 const loadSuccessor = Effect.promise(() => import("./Successor.ts"))
 
-const handOver = Effect.fnUntraced(function* (shutdown: Shutdown.Shutdown["Service"], load: typeof loadSuccessor) {
+const handOver = Effect.fnUntraced(function* (
+  shutdown: Shutdown.Shutdown["Service"],
+  load: typeof loadSuccessor,
+  bound: boolean
+) {
   // One that ends anyway needs no successor, and one that has a successor no other.
   if (Deferred.isDoneUnsafe(shutdown.requested)) return
   const { HandoverError, startSuccessor } = yield* load
-  if (endsContainer()) {
+  if (bound) {
     return yield* new HandoverError({ detail: "this process's container ends with it, and a successor in it too" })
   }
   const sockets = listeningSockets()
@@ -44,10 +48,12 @@ export const handOverOnSignal = Effect.fnUntraced(
       Effect.sync(() => void process.on("SIGUSR2", onSignal)),
       () => Effect.sync(() => void process.off("SIGUSR2", onSignal))
     )
+    // Now, and not when it is asked for: the child of one that has ended goes to the first process, and is not awaited there.
+    const bound = endsContainer()
     const load = yield* Effect.cached(loadSuccessor)
     yield* Effect.forkScoped(Effect.ignoreCause(load))
     yield* Queue.take(asked).pipe(
-      Effect.andThen(handOver(shutdown, load)),
+      Effect.andThen(handOver(shutdown, load, bound)),
       Effect.catch(({ message }) => Effect.logError("no handover; this process goes on", message)),
       Effect.catchDefect((defect) => Effect.logError("no handover; this process goes on", defect)),
       Effect.forever,

@@ -22,7 +22,7 @@ const nameOf = (pid: number): string | undefined => {
   }
 }
 
-/** Whether a container ends with this process, whatever else runs in it then. */
+/** Whether a container ends with this process, whatever else runs in it then; to be asked while whoever started it lives. */
 export const endsContainer = (): boolean =>
   process.pid === 1 ||
   // Its parent is outside, and the first process one that nobody waits for (Kubernetes' `shareProcessNamespace`).

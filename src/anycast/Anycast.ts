@@ -143,6 +143,8 @@ const make = Effect.fnUntraced(
 
     const look = Effect.gen(function* () {
       if (Deferred.isDoneUnsafe(shutdown.handedOver)) return
+      // The last word is said. Whoever announces now is the next process, which must not be contradicted for a whole drain.
+      if (Deferred.isDoneUnsafe(shutdown.requested) && told === "withdrawn") return
       if (adopting) return yield* adopt
       const turned = yield* turn(verdict())
       const { level } = standing

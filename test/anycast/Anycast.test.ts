@@ -185,6 +185,21 @@ describe("S3: the withdrawal", () => {
     })
   )
 
+  it.effect("is the last word: a drain of half a minute leaves alone the next process, which announces meanwhile", () =>
+    Effect.gen(function* () {
+      const { announcement, close, pass, played, shutdown, told } = yield* rig()
+      yield* pass(11_000)
+      Deferred.doneUnsafe(shutdown.requested, Effect.void)
+      yield* announcement.withdraw
+      assert.strictEqual(played.level, "withdrawn")
+      const before = told.length
+      played.level = "announced"
+      yield* pass(30_000)
+      yield* close
+      assert.deepStrictEqual([played.level, told.length], ["announced", before])
+    })
+  )
+
   it.effect("of a POP that was not announced takes no time", () =>
     Effect.gen(function* () {
       const { announcement } = yield* rig()

@@ -5,7 +5,7 @@ import * as Result from "effect/Result"
 import { promises as dns } from "node:dns"
 import { codeOf } from "../../src/traffic/errno.ts"
 import type { HostAddress } from "../../src/routing/HostAddresses.ts"
-import { type HostAnswer, HostError, HostResolver } from "../../src/routing/HostResolver.ts"
+import { type HostAnswer, HostError, HostResolver, type Unanswered } from "../../src/routing/HostResolver.ts"
 
 export interface NodeHostResolverOptions {
   /** `address:port` or `[address]:port`; none: the system's. */
@@ -82,7 +82,10 @@ export const layer = ({ servers, timeoutMs = TIMEOUT_MS }: NodeHostResolverOptio
         return {
           addresses: found.map(({ address }): HostAddress => ({ address: canonical(address) })),
           ttlSecs: Math.min(...found.map(({ ttl }) => ttl)),
-          partial: Result.isFailure(four) || Result.isFailure(six)
+          unanswered: [
+            ...(Result.isFailure(four) ? [{ family: 4 as const }] : []),
+            ...(Result.isFailure(six) ? [{ family: 6 as const }] : [])
+          ]
         } satisfies HostAnswer
       })
 
@@ -112,7 +115,10 @@ export const layer = ({ servers, timeoutMs = TIMEOUT_MS }: NodeHostResolverOptio
           addresses: found,
           // Node does not tell that of the service records.
           ttlSecs: Math.min(...whole.map(({ ttlSecs }) => ttlSecs)),
-          partial: failure !== undefined || whole.some(({ partial }) => partial)
+          unanswered: answers.flatMap((answer, index): ReadonlyArray<Unanswered> => {
+            const at = { port: targets[index]?.port ?? 0 }
+            return Result.isFailure(answer) ? [at] : answer.success.unanswered.map((part) => ({ ...part, ...at }))
+          })
         } satisfies HostAnswer
       })
 

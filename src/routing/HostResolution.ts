@@ -13,7 +13,7 @@ import { Collectors } from "../observe/Collectors.ts"
 import { Conditions } from "../observe/Conditions.ts"
 import { counter, gauge, noLabels } from "../observe/Metric.ts"
 import { type HostAddress, inOrder, same } from "./HostAddresses.ts"
-import { type HostAnswer, HostError, HostResolver } from "./HostResolver.ts"
+import { type HostAnswer, HostError, HostResolver, isUnanswered } from "./HostResolver.ts"
 import { RoutingTable } from "./RoutingTable.ts"
 
 export interface HostResolutionOptions {
@@ -74,14 +74,18 @@ export const make = Effect.fnUntraced(
         onSuccess: refuses
       })
 
-    const usable = Effect.fnUntraced(function* (host: string, { addresses, partial }: HostAnswer) {
+    const usable = Effect.fnUntraced(function* (host: string, answer: HostAnswer) {
+      const { addresses } = answer
       const refused = addresses.flatMap((each) => reasonOf(each) ?? [])
       const allowed = addresses.filter((each) => reasonOf(each) === undefined)
       if (allowed.length === 0) {
         return yield* new HostError({ host, reason: "unusable", detail: refused[0] ?? "it has no address" })
       }
       if (refused.length > 0) yield* Effect.logDebug("addresses of a host are not used", { host, refused })
-      return inOrder(partial ? [...table.addressesOf(host), ...allowed] : allowed)
+      const isNew = ({ address, port }: HostAddress): boolean =>
+        allowed.some((each) => each.address === address && each.port === port)
+      const kept = table.addressesOf(host).filter((known) => isUnanswered(answer, known) && !isNew(known))
+      return inOrder([...allowed, ...kept])
     })
 
     const take = Effect.fnUntraced(function* (host: string, addresses: ReadonlyArray<HostAddress>) {

@@ -29,14 +29,14 @@ describe("a host that is looked up", () => {
       const db = { a: ["10.0.0.1", "10.0.0.2"], aaaa: ["fd00::1", "::ffff:10.0.0.3"], ttl: 77 }
       const answer = answerOf(yield* resolved({ "db.internal": db }, "db.internal"))
       assert.deepStrictEqual(texts(answer), ["10.0.0.1", "10.0.0.2", "10.0.0.3", "fd00::1"])
-      assert.deepInclude(answer, { ttlSecs: 77, partial: false })
+      assert.deepInclude(answer, { ttlSecs: 77, unanswered: [] })
     })
   )
 
   it.live("may have one family only", () =>
     Effect.gen(function* () {
       const answer = answerOf(yield* resolved({ six: { aaaa: ["fd00::1"] } }, "six"))
-      assert.deepStrictEqual([texts(answer), answer.partial], [["fd00::1"], false])
+      assert.deepStrictEqual([texts(answer), answer.unanswered], [["fd00::1"], []])
     })
   )
 
@@ -44,7 +44,7 @@ describe("a host that is looked up", () => {
     Effect.gen(function* () {
       const db = { a: ["10.0.0.1"], aaaaFails: "SERVFAIL" } as const
       const answer = answerOf(yield* resolved({ "db.internal": db }, "db.internal"))
-      assert.deepStrictEqual([texts(answer), answer.partial], [["10.0.0.1"], true])
+      assert.deepStrictEqual([texts(answer), answer.unanswered], [["10.0.0.1"], [{ family: 6 }]])
     })
   )
 
@@ -64,7 +64,7 @@ describe("a host that is looked up", () => {
       } as const
       const answer = answerOf(yield* resolved(names, "_pg._tcp.internal"))
       assert.deepStrictEqual(texts(answer), ["10.0.0.1 5432 1.5", "10.0.0.2 5433 0.5", "fd00::1 5432 1.5"])
-      assert.deepInclude(answer, { ttlSecs: 20, partial: false })
+      assert.deepInclude(answer, { ttlSecs: 20, unanswered: [] })
     })
   )
 
@@ -74,13 +74,16 @@ describe("a host that is looked up", () => {
         "_pg._tcp.internal": {
           srv: [
             [1, 0, 5_432, "a.internal"],
-            [1, 0, 5_433, "gone.internal"]
+            [1, 0, 5_433, "gone.internal"],
+            [1, 0, 5_434, "half.internal"]
           ]
         },
-        "a.internal": { a: ["10.0.0.1"] }
+        "a.internal": { a: ["10.0.0.1"] },
+        "half.internal": { a: ["10.0.0.2"], aaaaFails: "SERVFAIL" }
       } as const
       const answer = answerOf(yield* resolved(names, "_pg._tcp.internal"))
-      assert.deepStrictEqual([texts(answer), answer.partial], [["10.0.0.1 5432 1"], true])
+      assert.deepStrictEqual(texts(answer), ["10.0.0.1 5432 1", "10.0.0.2 5434 1"])
+      assert.deepStrictEqual(answer.unanswered, [{ port: 5_433 }, { family: 6, port: 5_434 }])
     })
   )
 

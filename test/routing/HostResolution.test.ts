@@ -21,7 +21,7 @@ const named = (fields: Parameters<typeof row>[0] = {}) => row({ id: "db", wg_ip:
 const found = (...addresses: ReadonlyArray<string>): HostAnswer => ({
   addresses: addresses.map((address) => ({ address })),
   ttlSecs: 30,
-  partial: false
+  unanswered: []
 })
 
 const failure = (reason: HostError["reason"] = "timeout") =>
@@ -161,15 +161,34 @@ describe("R9: a row that names a host", () => {
     })
   )
 
-  it.effect("an answer for one family only takes nothing away", () =>
+  it.effect("an answer for one family only takes nothing away of the other, and leaves nothing old of its own", () =>
     Effect.gen(function* () {
       const { ids, script, source } = yield* rigged()
       script.answer = () => found("10.0.0.1", "fd00::1")
       yield* source.rows(named())
       yield* settled
-      script.answer = () => ({ ...found("10.0.0.2"), partial: true })
+      // For as long as it takes: a network that loses questions for AAAA may do so for ever.
+      for (let last = 2; last < 60; last++) {
+        script.answer = () => ({ ...found(`10.0.0.${last}`), unanswered: [{ family: 6 }] })
+        yield* minutes(1)
+        assert.deepStrictEqual(ids(), [`db#10.0.0.${last}`, "db#fd00::1"])
+      }
+    })
+  )
+
+  it.effect("an answer for some targets of a service keeps what may be the others', each once", () =>
+    Effect.gen(function* () {
+      const { ids, script, source } = yield* rigged()
+      const targets = (...all: ReadonlyArray<readonly [address: string, port: number, share: number]>): HostAnswer => ({
+        ...found(),
+        addresses: all.map(([address, port, share]) => ({ address, port, share }))
+      })
+      script.answer = () => targets(["10.0.0.1", 1, 1.5], ["10.0.0.2", 1, 0.5], ["10.0.0.3", 2, 1])
+      yield* source.rows(named({ wg_ip: "_db._tcp.internal" }))
+      yield* settled
+      script.answer = () => ({ ...targets(["10.0.0.1", 1, 1]), unanswered: [{ port: 1 }] })
       yield* minutes(1)
-      assert.deepStrictEqual(ids(), ["db#10.0.0.1", "db#10.0.0.2", "db#fd00::1"])
+      assert.deepStrictEqual(ids(), ["db#10.0.0.1:1", "db#10.0.0.2:1"])
     })
   )
 

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs"
 import { chmod, copyFile, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises"
 import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
-import { dataPackages, packedModule } from "./layers/dashboard/pack.ts"
+import { dataPackages, packedModule, packedPlugin } from "./layers/dashboard/pack.ts"
 import { copyAddon } from "./layers/transport-splice/addons.ts"
 import { sbom } from "./sbom.ts"
 
@@ -40,15 +40,7 @@ const { metafile } = await build({
     "chunks/data-plane": "layers/transport-splice/thread.ts",
     "chunks/node-engine": "layers/transport-node/thread.ts"
   },
-  plugins: [
-    {
-      name: "dashboard",
-      setup: ({ onLoad, onResolve }) => {
-        onResolve({ filter: /^edgeproxy:dashboard$/ }, ({ path }) => ({ path, namespace: "dashboard" }))
-        onLoad({ filter: /.*/, namespace: "dashboard" }, () => ({ contents: dashboard.contents }))
-      }
-    }
-  ],
+  plugins: [packedPlugin(dashboard.contents)],
   // Native addons: copied as they are.
   external: ["@koromix/*"],
   outdir: out,

@@ -4,6 +4,8 @@ import type { ListeningSocket } from "./handover/ListeningSockets.ts"
 
 const MINIMUM_NODE = 24
 
+const leave = (): never => process.exit(0)
+
 /** Where the engine of the C library can't be loaded, the listeners are opened with the rest. */
 const listenFirst = async (): Promise<ReadonlyArray<ListeningSocket>> => {
   if (process.platform !== "linux") return []
@@ -25,9 +27,12 @@ const run = async (): Promise<void> => {
 
   const [command] = process.argv.slice(2)
   if (command === undefined || command === "serve") {
+    // Whoever ends it now need not wait; and to the first process of a container nothing happens by itself.
+    process.on("SIGTERM", leave).on("SIGINT", leave)
     const opened = await listenFirst()
     const { serve } = await import("./serve.ts")
     serve(opened)
+    process.off("SIGTERM", leave).off("SIGINT", leave)
   } else {
     // The command line's parser and texts are loaded only when they are wanted.
     const { runCommand } = await import("./commands.ts")
@@ -35,4 +40,4 @@ const run = async (): Promise<void> => {
   }
 }
 
-await run()
+void run()

@@ -68,6 +68,15 @@ const assetsOf = ({ outputFiles }: Awaited<ReturnType<typeof bundle>>): Readonly
 /** The page's files: one of markup, one of script, one of style, and its picture for tabs. */
 export const pack = async (): Promise<ReadonlyArray<PageAsset>> => assetsOf(await bundle())
 
+/** Has the packed module, as `packedModule` gives it, where the program asks for it. */
+export const packedPlugin = (contents: string): Plugin => ({
+  name: "dashboard",
+  setup: ({ onLoad, onResolve }) => {
+    onResolve({ filter: /^edgeproxy:dashboard$/ }, ({ path }) => ({ path, namespace: "dashboard" }))
+    onLoad({ filter: /.*/, namespace: "dashboard" }, () => ({ contents }))
+  }
+})
+
 /** Packages that the page has data of, beside those it has code of. */
 export const dataPackages = ["iso-3166", "world-atlas"]
 

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { type ChildProcess, spawn } from "node:child_process"
 import { createInterface } from "node:readline"
+import { isSea } from "node:sea"
 import type { AccessEntry } from "../../src/observe/AccessLog.ts"
 
 export class PopError extends Data.TaggedError("PopError")<{ readonly pop: string; readonly detail: string }> {
@@ -37,7 +38,7 @@ export const startPop = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Pop, PopError, Scope.Scope> {
   const child = yield* Effect.acquireRelease(
     Effect.sync(() =>
-      spawn(process.execPath, [process.argv[1] ?? "", "serve"], {
+      spawn(process.execPath, [...(isSea() ? [] : process.argv.slice(1, 2)), "serve"], {
         env: {
           ...ambient(),
           EDGEPROXY_LOG_LEVEL: "info",

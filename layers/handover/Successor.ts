@@ -1,6 +1,7 @@
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import { spawn } from "node:child_process"
+import { isSea } from "node:sea"
 import { FIRST_FD, HANDOVER_FROM } from "./Inheritance.ts"
 import type { ListeningSocket } from "./ListeningSockets.ts"
 
@@ -17,7 +18,7 @@ export class HandoverError extends Data.TaggedError("HandoverError")<{ readonly 
 /** Starts this program anew, as it was started, with these sockets; completes with its process id when it serves. */
 export const startSuccessor = (sockets: ReadonlyArray<ListeningSocket>): Effect.Effect<number, HandoverError> =>
   Effect.callback<number, HandoverError>((resume) => {
-    const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
+    const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(isSea() ? 2 : 1)], {
       env: { ...process.env, LISTEN_FDS: String(sockets.length), [HANDOVER_FROM]: String(process.pid) },
       stdio: ["inherit", "inherit", "inherit", ...sockets.map(({ fd }) => fd), "pipe"],
       // What ends this process's group, such as Ctrl-C, is meant for this process.

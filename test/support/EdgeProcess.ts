@@ -57,6 +57,8 @@ export interface EdgeOptions {
   readonly cwd?: string
   /** Another copy of the bundle. */
   readonly bundle?: string
+  /** The single executable, in the place of Node and a bundle. */
+  readonly executable?: string
   /** What its command is put behind, and is in the end: a mount namespace of its own, for one. */
   readonly through?: ReadonlyArray<string>
   /** The most file descriptors it may have. */
@@ -123,7 +125,8 @@ export const spawnEdge = (options: EdgeOptions = {}): Effect.Effect<EdgeProcess,
     const output = options.stalledStdout === "pipe" ? ` > "${yield* unreadPipe(cwd)}"` : ""
     const passed = options.passed ?? []
     const activation = passed.length === 0 ? "" : `export LISTEN_FDS=${passed.length} LISTEN_PID=$$; `
-    const command = [...(options.through ?? []), node, options.bundle ?? bundle]
+    const program = options.executable === undefined ? [node, options.bundle ?? bundle] : [options.executable]
+    const command = [...(options.through ?? []), ...program]
     const args = ["-c", `${limit}${activation}exec "$@"${output}`, "sh", ...command]
     const child = yield* Effect.acquireRelease(
       Effect.sync(

@@ -23,7 +23,7 @@ import {
 import { codeOf, dialError, gone, isDialCode, relayCause, tlsDialError, warmGone } from "../../src/traffic/errno.ts"
 import { CloseNotify } from "./CloseNotify.ts"
 import { closeInOrder, cut, finish, reset } from "./closing.ts"
-import type { Handshakes } from "./Handshakes.ts"
+import type { Handshakes, Turn } from "./Handshakes.ts"
 import { type BackendEvents, type ClientEvents, dialBackend, ownClient, readBuffer } from "./OwnedSocket.ts"
 import { secureBackend, type SecuredBackendEvents } from "./SecuredBackend.ts"
 import { handshakeError, secureClient, type SecuredEvents } from "./SecuredClient.ts"
@@ -89,9 +89,8 @@ export class NodeConnection
   private dialled: DialResult | undefined
   private prereading: Prereading | undefined
   private securing: SecureResult | undefined
-  /** Gives up its turn to begin a handshake; undefined when it needs none, or has begun. */
-  private leaveQueue: (() => void) | undefined
-  private shakesHands = false
+  /** Of its handshake, from when it is asked for until it is over. */
+  private turn: Turn | undefined
   private protocol: string | undefined
   private options: BridgeOptions | undefined
   private early: Array<Buffer> = []
@@ -154,7 +153,9 @@ export class NodeConnection
     this.prereading?.done(new PrereadError({ reason: "Gone" }))
     this.prereading = undefined
     this.securing = done
-    this.leaveQueue = this.engine.handshakes.begin(options.tls.maxHandshakes, () => this.shakeHands(options))
+    this.turn = this.engine.handshakes.begin(options.tls.maxHandshakes, () => this.shakeHands(options))
+    // It may have failed at once.
+    if (this.securing === undefined) this.endHandshake()
   }
 
   consume(bytes: number): void {
@@ -400,8 +401,6 @@ export class NodeConnection
   }
 
   private shakeHands(options: SecureOptions): void {
-    this.leaveQueue = undefined
-    this.shakesHands = true
     const early = Buffer.concat(this.early)
     this.early = []
     this.earlyBytes = 0
@@ -414,11 +413,8 @@ export class NodeConnection
   }
 
   private endHandshake(): void {
-    this.leaveQueue?.()
-    this.leaveQueue = undefined
-    if (!this.shakesHands) return
-    this.shakesHands = false
-    this.engine.handshakes.end()
+    this.turn?.end()
+    this.turn = undefined
   }
 
   private refuse(error: SecureError, securing: SecureResult): void {

@@ -51,17 +51,22 @@ export const make = Effect.fnUntraced(function* ({ counted, firstId, sharesPorts
   const passed = yield* PassedSockets
   const wheel = DeadlineWheel.make<DeadlineWheel.Waiting & { due: (now: number) => void }>(TICK_MS, now())
   const warm = WarmSockets.make(now, wheel)
+  const handshakes = new Handshakes(now)
   const engine: Engine = {
     now,
     wheel,
     takeWarm: warm.take,
     discardWarm: warm.discard,
-    handshakes: new Handshakes(),
+    handshakes,
     forget: (connection) => connections.delete(connection.id),
     counted
   }
+  const tick = (): void => {
+    wheel.advance(now(), (connection) => connection.due(now()))
+    handshakes.advance(now())
+  }
   yield* Effect.acquireRelease(
-    Effect.sync(() => setInterval(() => wheel.advance(now(), (connection) => connection.due(now())), TICK_MS)),
+    Effect.sync(() => setInterval(tick, TICK_MS)),
     (timer) =>
       Effect.sync(() => {
         clearInterval(timer)

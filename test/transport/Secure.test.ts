@@ -215,6 +215,20 @@ for (const [name, engine] of Object.entries(engines)) {
         })
       )
 
+      it.effect("clients that begin a handshake and never finish it keep nobody out", () =>
+        Effect.gen(function* () {
+          const rig = yield* Rig.make({ prerouteMs: 60_000 })
+          const few = serverTls(pair, { maxHandshakes: 2 })
+          for (let idlers = 0; idlers < 12; idlers++) {
+            const { id } = yield* rig.client()
+            yield* Effect.forkScoped(Effect.ignore(rig.transport.secure(id, { tls: few, pair: 0 })))
+          }
+          const began = performance.now()
+          secured(yield* shake(rig, few))
+          assert.isBelow(performance.now() - began, 15_000)
+        })
+      )
+
       for (const suite of suites)
         it.effect.each([true, false])(
           `${suite.ciphers}: an end that is read with bytes that had to wait (orderly %o)`,

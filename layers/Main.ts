@@ -62,8 +62,11 @@ const tellOfBeginning = (listens: Deferred.Deferred<void>, begun: Effect.Effect<
     })
   )
 
+/** Loading the API keeps the loop busy for longer than this: those who have waited for the listeners are served first. */
+const FIRST_CLIENTS_MS = 50
+
 /**
- * Begins once the traffic `listens`, in a fiber of its own, which the layer's scope owns; when it can't begin, neither can the
+ * Begins soon after the traffic `listens`, in a fiber of its own, which the layer's scope owns; when it can't begin, neither can the
  * process.
  */
 const afterTheTraffic = <E extends Error, R>(
@@ -76,6 +79,7 @@ const afterTheTraffic = <E extends Error, R>(
       const { failed } = yield* Shutdown
       const scope = yield* Effect.scope
       yield* Deferred.await(listens).pipe(
+        Effect.andThen(Effect.sleep(FIRST_CLIENTS_MS)),
         Effect.andThen(Layer.buildWithScope(layer, scope)),
         Effect.matchEffect({
           onFailure: (error) => Deferred.fail(failed, error),

@@ -87,6 +87,8 @@ export const layer = (options: NodeDnsOptions = {}): Layer.Layer<DnsTransport, n
       ) {
         const parent = yield* Effect.scope
         const open = new Map<string, Scope.Closeable>()
+        /** Told of, and not to be told of with every look. */
+        const unusable = new Set<string>()
         const openAt = Effect.fnUntraced(function* (at: string) {
           const scope = yield* Scope.fork(parent)
           yield* openUdp(at).pipe(
@@ -94,12 +96,24 @@ export const layer = (options: NodeDnsOptions = {}): Layer.Layer<DnsTransport, n
             Effect.onExit((exit) => (Exit.isFailure(exit) ? Scope.close(scope, Exit.void) : Effect.void))
           )
           open.set(at, scope)
+          unusable.delete(at)
+        })
+        const tell = Effect.fnUntraced(function* (at: string, { message }: ListenError) {
+          if (unusable.has(at)) return
+          unusable.add(at)
+          yield* Effect.logWarning("DNS server can't use an address yet", message)
         })
         const now = (): ReadonlySet<string> =>
           new Set(addresses().filter((address) => wildcard === "::" || !address.includes(":")))
-        for (const at of now()) yield* openAt(at)
+        // One that the host is about to get, or is still testing (IPv6 at boot), must not keep the others from answering.
+        for (const at of now()) {
+          yield* openAt(at).pipe(
+            Effect.catch((error) => (error.reason === "BadAddress" ? tell(at, error) : Effect.fail(error)))
+          )
+        }
         const look = Effect.gen(function* () {
           const wanted = now()
+          for (const at of unusable) if (!wanted.has(at)) unusable.delete(at)
           for (const [at, scope] of open) {
             if (wanted.has(at)) continue
             open.delete(at)
@@ -109,7 +123,7 @@ export const layer = (options: NodeDnsOptions = {}): Layer.Layer<DnsTransport, n
             if (open.has(at)) continue
             yield* openAt(at).pipe(
               Effect.andThen(Effect.logInfo("DNS server has another address", { address: at })),
-              Effect.catch((error) => Effect.logWarning("DNS server can't use an address yet", error.message))
+              Effect.catch((error) => tell(at, error))
             )
           }
         })

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import * as Scope from "effect/Scope"
 import * as dgram from "node:dgram"
 import * as net from "node:net"
@@ -127,6 +128,30 @@ describe("DNS sockets", () => {
     }).pipe(Effect.provide(live({ hostAddresses: () => [...hosts], lookMs: 20 })))
   )
   const hosts = new Set(["127.0.0.1", "127.0.0.2", "fe80::1"])
+
+  it.live(
+    "of a wildcard begin without an address that is not usable yet, as IPv6 ones at boot, and say so once",
+    () => {
+      const lines: Array<string> = []
+      const logger = Logger.make<unknown, void>(({ message }) => void lines.push(String(message)))
+      let looks = 0
+      const hostAddresses = () => {
+        looks++
+        return ["127.0.0.1", "192.0.2.77"]
+      }
+      return Effect.gen(function* () {
+        const { listen } = yield* DnsTransport
+        const { address } = yield* listen({ address: "0.0.0.0", port: 0 }, echo)
+        const { from } = yield* (yield* udp({ address: "127.0.0.1", port: address.port })).ask("a")
+        assert.strictEqual(from, "127.0.0.1")
+        while (looks < 4) yield* Effect.sleep(5)
+        assert.lengthOf(
+          lines.filter((line) => line.includes("192.0.2.77")),
+          1
+        )
+      }).pipe(Effect.provide(live({ hostAddresses, lookMs: 5 })), Effect.provide(Logger.layer([logger])))
+    }
+  )
 
   it.live("that can't be opened are an error, and leave nothing behind", () =>
     Effect.gen(function* () {

@@ -3,6 +3,7 @@ import type * as Scope from "effect/Scope"
 import type { ChildProcess } from "node:child_process"
 import { chownSync } from "node:fs"
 import { tempDirectory } from "../support/tempDirectory.ts"
+import { eventually } from "../support/Watch.ts"
 import { freePort } from "./freePort.ts"
 import { awaitListening, program } from "./Program.ts"
 import { userIds } from "./users.ts"
@@ -71,6 +72,8 @@ export const startProxy = (
     const child = yield* program(command, args, { cwd: directory, env, stdio: ["ignore", "ignore", "pipe"], ...ids })
     const engine = kind.engine === undefined ? () => undefined : finder(child, kind.engine)
     yield* awaitListening(child, port, LISTEN_POLL_MS)
+    // It says so when its engine accepts; its port is open long before that.
+    if (kind.engine !== undefined) yield* eventually("its engine", engine)
     const proxy = { name: kind.name, pid: child.pid ?? 0, port, engine }
     return kind.scraped === true ? { ...proxy, metrics: `http://127.0.0.1:${metrics}/metrics` } : proxy
   })

@@ -6,6 +6,7 @@ import { decision } from "./decision.ts"
 import { idle } from "./idle.ts"
 import type { Measure } from "./Measure.ts"
 import { observability } from "./observability.ts"
+import { overhead } from "./overhead.ts"
 import { passthrough } from "./passthrough.ts"
 import { proxyProtocol } from "./proxyProtocol.ts"
 import { reload } from "./reload.ts"
@@ -18,6 +19,7 @@ export const measures: ReadonlyArray<Measure> = [
   bindings,
   reload,
   start,
+  overhead,
   connections,
   clients,
   observability,

@@ -5,11 +5,10 @@ import { statSync } from "node:fs"
 import { join } from "node:path"
 import { createDatabase, type Row as TableRow, runSql } from "../support/routingDb.ts"
 import { tempDirectory } from "../support/tempDirectory.ts"
-import { freePort } from "./freePort.ts"
 import type { Pauses } from "./loopProbe.ts"
 import { type BenchOptions, figure, type Measure, type Row } from "./Measure.ts"
 import * as procfs from "./procfs.ts"
-import { awaitListening, program } from "./Program.ts"
+import { program } from "./Program.ts"
 import { median } from "./statistics.ts"
 
 const ROWS = 100_000
@@ -76,28 +75,29 @@ const until = (done: () => boolean): Effect.Effect<void> =>
   }).pipe(
     Effect.timeoutOrElse({
       duration: PATIENCE,
-      orElse: () => Effect.die(new Error(`no new table within ${PATIENCE}`))
+      orElse: () => Effect.die(new Error(`no listener or no new table within ${PATIENCE}`))
     })
   )
 
-const countTables = (child: ChildProcess): (() => number) => {
-  let tables = 0
+/** How often the log has told of something. */
+const counted = (child: ChildProcess): ((message: "listening" | "routing table") => number) => {
+  const counts = { listening: 0, "routing table": 0 }
   if (child.stderr !== null) {
     createInterface({ input: child.stderr }).on("line", (line) => {
-      if (line.includes('"message":"routing table"')) tables++
+      if (line.includes('"message":"routing table"')) counts["routing table"]++
+      if (line.includes('"message":"listening"')) counts.listening++
     })
   }
-  return () => tables
+  return (message) => counts[message]
 }
 
 const versionOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0
 
 /** Starts the program on the database and returns as soon as it listens. */
 const startProbed = Effect.fnUntraced(function* (file: string, directory: string, lookSecs: number) {
-  const port = yield* Effect.promise(freePort)
   const env = {
     ...process.env,
-    EDGEPROXY_LISTEN_ADDR: `127.0.0.1:${port}`,
+    EDGEPROXY_LISTEN_ADDR: "127.0.0.1:0",
     EDGEPROXY_API_LISTEN_ADDR: "127.0.0.1:0",
     EDGEPROXY_ACCESS_LOG: "off",
     EDGEPROXY_LOG_FORMAT: "json",
@@ -109,13 +109,13 @@ const startProbed = Effect.fnUntraced(function* (file: string, directory: string
     env,
     stdio: ["ignore", "ignore", "pipe", "ipc"]
   })
-  const published = countTables(child)
-  yield* awaitListening(child, port, POLL_MS)
+  const count = counted(child)
+  yield* until(() => count("listening") > 0)
   return {
     pid: child.pid ?? 0,
     send: (message) => void child.send(message),
     pauses: Effect.callback((resume) => void child.once("message", (it) => resume(Effect.succeed(it as Pauses)))),
-    published,
+    published: () => count("routing table"),
     storedVersion: () => versionOf(join(directory, "routing.db.snapshot"))
   } satisfies Probed
 })

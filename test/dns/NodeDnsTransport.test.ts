@@ -149,7 +149,7 @@ describe("DNS sockets", () => {
           lines.filter((line) => line.includes("192.0.2.77")),
           1
         )
-      }).pipe(Effect.provide(live({ hostAddresses, lookMs: 5 })), Effect.provide(Logger.layer([logger])))
+      }).pipe(Effect.provide(Layer.merge(live({ hostAddresses, lookMs: 5 }), Logger.layer([logger]))))
     }
   )
 

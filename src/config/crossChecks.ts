@@ -93,6 +93,13 @@ const checks: ReadonlyArray<Check> = [
   distinctListeners,
   bothOrNeither("tlsCert", "tlsKey"),
   bothOrNeither("backendTlsCert", "backendTlsKey"),
+  check(["tlsEnabled", "tlsMode", "tlsClientCa"], (values) =>
+    conflict(
+      values.tlsEnabled && values.tlsMode === "passthrough" && values.tlsClientCa !== undefined,
+      "tlsClientCa",
+      "nothing with EDGEPROXY_TLS_MODE=passthrough, where nobody but the backends can ask for certificates"
+    )
+  ),
   check(["corrosionEnabled", "postgresEnabled"], (values) =>
     conflict(
       values.corrosionEnabled && values.postgresEnabled,

@@ -2,6 +2,7 @@ import * as Result from "effect/Result"
 import { mask, maskUserInfo } from "./Codec.ts"
 import { ConfigError, type ConfigProblem } from "./ConfigError.ts"
 import { conflicts } from "./crossChecks.ts"
+import { idleSettings } from "./idleSettings.ts"
 import { unknownNames } from "./unknownNames.ts"
 import { type Ambient, defaultText, type Variable } from "./Variable.ts"
 import { type ConfigValues, type Field, fields, variableOf } from "./variables.ts"
@@ -108,10 +109,12 @@ export const load = (input: LoadInput): Result.Result<Loaded, ConfigError> => {
   for (const { allowed, field } of conflicts(decoded)) blame(field, allowed)
   if (problems.length > 0) return Result.fail(new ConfigError({ problems }))
 
+  // Without a problem every field has a value and a source.
+  const config = decoded as ConfigValues
+  const complete = sources as Record<Field, Source>
   return Result.succeed({
-    // Without a problem every field has a value and a source.
-    config: decoded as ConfigValues,
-    sources: sources as Record<Field, Source>,
-    warnings: unknownNames(input.env)
+    config,
+    sources: complete,
+    warnings: [...unknownNames(input.env), ...idleSettings(config, complete)]
   })
 }

@@ -32,6 +32,34 @@ const accessLog = (text: string) => loaded({ EDGEPROXY_ACCESS_LOG: text }).confi
 const autoRegion = (env: Env) => loaded({ EDGEPROXY_REGION: "auto", ...env }).config.region
 const warningsOf = (env: Env) => loaded(env).warnings
 
+describe("settings that others leave without effect", () => {
+  const paths = { EDGEPROXY_TLS_CERT: "/a.crt", EDGEPROXY_TLS_KEY: "/a.key" }
+
+  it.each<[string, Env]>([
+    ["EDGEPROXY_TLS_CERT has no effect without EDGEPROXY_TLS_ENABLED", paths],
+    ["EDGEPROXY_TLS_CLIENT_CA has no effect without", { EDGEPROXY_TLS_CLIENT_CA: "/ca" }],
+    ["EDGEPROXY_BACKEND_TLS_CA has no effect while", { EDGEPROXY_BACKEND_TLS_CA: "/ca" }],
+    ["EDGEPROXY_BACKEND_TLS_CA has no effect with", { EDGEPROXY_BACKEND_TLS: "on", EDGEPROXY_BACKEND_TLS_CA: "/ca" }],
+    ["EDGEPROXY_PROXY_PROTOCOL_TRUSTED_CIDRS has no", { EDGEPROXY_PROXY_PROTOCOL_TRUSTED_CIDRS: "10.0.0.0/8" }],
+    ["EDGEPROXY_POOL_ENABLED has no effect with", { EDGEPROXY_POOL_ENABLED: "true", EDGEPROXY_BACKEND_TLS: "verify" }]
+  ])("%s ...: a warning", (text, env) => {
+    const [only, ...others] = warningsOf(env)
+    assert.include(only, text)
+    assert.deepStrictEqual(others, [])
+  })
+
+  it("no warning where they have one", () => {
+    const verified = { EDGEPROXY_BACKEND_TLS: "verify", EDGEPROXY_BACKEND_TLS_CA: "/ca" }
+    assert.deepStrictEqual(warningsOf({ ...paths, EDGEPROXY_TLS_ENABLED: "true", ...verified }), [])
+    assert.deepStrictEqual(warningsOf({ EDGEPROXY_BACKEND_TLS: "off", EDGEPROXY_POOL_ENABLED: "true" }), [])
+  })
+
+  it("client certificates that nobody would ask for are an error", () => {
+    const env = { EDGEPROXY_TLS_ENABLED: "true", EDGEPROXY_TLS_MODE: "passthrough", EDGEPROXY_TLS_CLIENT_CA: "/ca" }
+    assert.match(message(env), /EDGEPROXY_TLS_CLIENT_CA="\/ca"; allowed: nothing with EDGEPROXY_TLS_MODE=passthrough/)
+  })
+})
+
 describe("load", () => {
   it("takes the defaults from an empty environment, without a warning", () => {
     const { config, sources, warnings } = loaded({})

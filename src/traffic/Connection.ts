@@ -6,6 +6,7 @@ import { monotonicMs } from "../actor/Monotonic.ts"
 import { WarmPool } from "../backends/WarmPool.ts"
 import { Router } from "../routing/Router.ts"
 import type { Upstream } from "../routing/Upstream.ts"
+import * as BackendTlsTrouble from "./BackendTlsTrouble.ts"
 import { type ConnectionRecord, noteFailure } from "./Connections.ts"
 import * as ConnectionTrace from "./ConnectionTrace.ts"
 import type { ProxyHeaderOut } from "./ProxyHeaderOut.ts"
@@ -58,6 +59,7 @@ export const make = Effect.fnUntraced(function* (options: ConnectionOptions, hea
   const counters = yield* TrafficCounters
   const pool = yield* WarmPool
   const now = yield* monotonicMs
+  const tellTlsTrouble = yield* BackendTlsTrouble.make
 
   const bridge = (
     record: ConnectionRecord,
@@ -120,6 +122,7 @@ export const make = Effect.fnUntraced(function* (options: ConnectionOptions, hea
       failure = result
       counters.dialFailed(route.lease.upstream, failure)
       noteFailure(record, route.lease.upstream, failure)
+      if (failure.reason === "Tls") yield* tellTlsTrouble(upstream.backend, failure)
       router.fail(route, failure.source === "backend")
       if (failure.source === "client") return
       if (exhausted.has(failure.reason)) return transport.abort(record.id, "rst", dialTermination(failure))

@@ -71,7 +71,10 @@ export interface Announced {
 
 /** A dial has come to nothing. */
 export const noteFailure = (record: ConnectionRecord, { backend }: Upstream, error: DialError): void => {
-  const failure = { backend: backend.id, address: formatEndpoint(backend), reason: dialReasons[error.reason] }
+  const word = dialReasons[error.reason]
+  // Of TLS a word says too little: of a certificate it may be the name, the end, or who has signed it.
+  const reason = error.reason === "Tls" ? `${word} (${error.code})` : word
+  const failure = { backend: backend.id, address: formatEndpoint(backend), reason }
   record.failures = [...record.failures, failure]
 }
 

@@ -113,15 +113,17 @@ export const make = Effect.fnUntraced(function* (options: PrerouteOptions) {
     if (set === undefined) return yield* Effect.die(new Error("a TLS listener without certificates"))
     const pair = record.sni === undefined ? undefined : set.pairOf(record.sni)
     if (pair === undefined && options.unknownSni === "refuse") return unknownName
-    return yield* Effect.match(transport.secure(record.id, { tls: set.tls, pair: pair ?? 0 }), {
+    return yield* Effect.matchEffect(transport.secure(record.id, { tls: set.tls, pair: pair ?? 0 }), {
       onSuccess: ({ resumed }) => {
         counters.handshake(resumed ? "resumed" : "full")
-        return undefined
+        return Effect.undefined
       },
       // It has ended the connection.
-      onFailure: ({ reason }) => {
+      onFailure: ({ code, reason }) => {
         counters.handshake(handshakeResults[reason])
-        return "ended" as const
+        const { client, sni } = record
+        const told = { client: client.address, sni, reason: code }
+        return Effect.as(Effect.logDebug("no TLS with a client", told), "ended" as const)
       }
     })
   })

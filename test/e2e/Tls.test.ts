@@ -181,6 +181,14 @@ describe("TLS to backends", () => {
       const peer = yield* connect(bad.address)
       yield* peer.awaitClosed
       assert.strictEqual(why(yield* bad.entry(() => true)), "backend dial tls")
+      const told = yield* bad.log("no TLS with a backend")
+      assert.deepInclude(told, { level: "warn", backend: "a", reason: "UNABLE_TO_VERIFY_LEAF_SIGNATURE" })
+      yield* (yield* connect(bad.address)).awaitClosed
+      yield* bad.entryCount(2)
+      assert.lengthOf(
+        bad.logs.filter(({ message }) => message === "no TLS with a backend"),
+        1
+      )
       const clear = yield* startWith([rowOf("a", yield* serve({ onPeer: greet("no TLS at all") }))], env)
       const lost = yield* connect(clear.address)
       yield* lost.awaitClosed

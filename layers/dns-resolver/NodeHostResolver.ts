@@ -11,10 +11,16 @@ export interface NodeHostResolverOptions {
   /** `address:port` or `[address]:port`; none: the system's. */
   readonly servers: ReadonlyArray<string>
   readonly timeoutMs?: number
+  /** The system's name servers as they are now; for tests. */
+  readonly system?: () => dns.Resolver
+  readonly renewMs?: number
 }
 
 const TIMEOUT_MS = 2_000
 const TRIES = 2
+
+/** A resolver has the system's name servers of the moment it was made: a host may get others while it runs. */
+const RENEW_MS = 30_000
 
 /** Targets of a service that are looked up. */
 const MAX_TARGETS = 16
@@ -53,21 +59,33 @@ const family = (host: string, question: () => Promise<ReadonlyArray<Found>>) =>
  * Node's resolver (c-ares), which asks name servers itself and tells TTLs, as Effect's own `Dns` does not. Names are
  * complete: no search list and no hosts file.
  */
-export const layer = ({ servers, timeoutMs = TIMEOUT_MS }: NodeHostResolverOptions): Layer.Layer<HostResolver> =>
+export const layer = ({
+  renewMs = RENEW_MS,
+  servers,
+  timeoutMs = TIMEOUT_MS,
+  system = () => new dns.Resolver({ timeout: timeoutMs, tries: TRIES })
+}: NodeHostResolverOptions): Layer.Layer<HostResolver> =>
   Layer.effect(
     HostResolver,
     Effect.gen(function* () {
-      const resolver = yield* Effect.acquireRelease(
-        Effect.sync(() => new dns.Resolver({ timeout: timeoutMs, tries: TRIES })),
-        (resolver) => Effect.sync(() => resolver.cancel())
-      )
+      let resolver = system()
       if (servers.length > 0) resolver.setServers(servers)
+      let madeAt = performance.now()
+      yield* Effect.addFinalizer(() => Effect.sync(() => resolver.cancel()))
+      /** What is under way with the one before comes to its end there. */
+      const renewed = (): dns.Resolver => {
+        if (servers.length === 0 && performance.now() - madeAt >= renewMs) {
+          resolver = system()
+          madeAt = performance.now()
+        }
+        return resolver
+      }
 
       const addresses = Effect.fnUntraced(function* (host: string) {
         const [four, six] = yield* Effect.all(
           [
-            family(host, () => resolver.resolve4(host, { ttl: true })),
-            family(host, () => resolver.resolve6(host, { ttl: true }))
+            family(host, () => renewed().resolve4(host, { ttl: true })),
+            family(host, () => renewed().resolve6(host, { ttl: true }))
           ],
           { concurrency: 2 }
         )
@@ -91,7 +109,7 @@ export const layer = ({ servers, timeoutMs = TIMEOUT_MS }: NodeHostResolverOptio
 
       /** Of those with the best priority; the others are for when these are gone from DNS. */
       const service = Effect.fnUntraced(function* (host: string) {
-        const records = yield* ask(host, () => resolver.resolveSrv(host))
+        const records = yield* ask(host, () => renewed().resolveSrv(host))
         const best = Math.min(...records.map(({ priority }) => priority))
         const targets = records.filter(({ name, priority }) => priority === best && name !== "").slice(0, MAX_TARGETS)
         const total = targets.reduce((sum, { weight }) => sum + weight, 0)

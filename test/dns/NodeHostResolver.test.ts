@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
+import { promises as dns } from "node:dns"
 import * as NodeHostResolver from "../../layers/dns-resolver/NodeHostResolver.ts"
 import { type HostAnswer, HostResolver } from "../../src/routing/HostResolver.ts"
 import { type Entry, nameServer } from "../support/nameServer.ts"
@@ -22,6 +23,28 @@ const answerOf = (result: Result.Result<HostAnswer, unknown>): HostAnswer => {
 
 const texts = ({ addresses }: HostAnswer) =>
   addresses.map(({ address, port, share }) => [address, ...(port === undefined ? [] : [port, share])].join(" ")).sort()
+
+describe("the system's name servers", () => {
+  it.live("are those that the system has now, not those of the start", () =>
+    Effect.gen(function* () {
+      const [before, after] = [yield* nameServer, yield* nameServer]
+      before.names.set("db", { a: ["10.0.0.1"] })
+      after.names.set("db", { a: ["10.0.0.2"] })
+      let configured = before
+      const system = () => {
+        const resolver = new dns.Resolver()
+        resolver.setServers([configured.address])
+        return resolver
+      }
+      yield* Effect.gen(function* () {
+        const { resolve } = yield* HostResolver
+        assert.deepStrictEqual(texts(yield* resolve("db")), ["10.0.0.1"])
+        configured = after
+        assert.deepStrictEqual(texts(yield* resolve("db")), ["10.0.0.2"])
+      }).pipe(Effect.provide(NodeHostResolver.layer({ servers: [], system, renewMs: 0 })))
+    })
+  )
+})
 
 describe("a host that is looked up", () => {
   it.live("has the addresses of both families, and the shortest TTL", () =>

@@ -84,10 +84,11 @@ const make = Effect.fnUntraced(
 
     const tellExpiry = expiryNotes.make(now)
 
-    const read = Effect.map(readCertificates(options), (found): Found =>
-      own === undefined ? found : { ...found, certificates: [own], bad: [] }
-    )
-    const first = yield* read
+    const read = (known: ReadonlyArray<Certificate>) =>
+      Effect.map(readCertificates(options, known), (found): Found =>
+        own === undefined ? found : { ...found, certificates: [own], bad: [] }
+      )
+    const first = yield* read([])
     const [worst] = first.bad
     // The pair that was named has to be good; of a directory at least one has to be.
     const named = first.bad.find(({ source }) => source === options.pair?.cert)
@@ -120,7 +121,7 @@ const make = Effect.fnUntraced(
     })
 
     const look = Effect.gen(function* () {
-      const found = yield* Effect.result(read)
+      const found = yield* Effect.result(read(current.certificates))
       const { bad, clientCa } = Result.getOrElse(found, keeping)
       const certificates = Result.isSuccess(found) ? merged(found.success) : current.certificates
       // Somebody has to be shown something.

@@ -35,20 +35,32 @@ const pairFiles = Effect.fnUntraced(function* ({ dir, pair }: CertificateFiles) 
   return [...single, ...inDir]
 })
 
-export const readPair = Effect.fnUntraced(function* ({ cert, key }: { readonly cert: string; readonly key: string }) {
+/** One that is as it was is not looked at again: with a thousand of them that takes half a second. */
+export const readPair = Effect.fnUntraced(function* (
+  { cert, key }: { readonly cert: string; readonly key: string },
+  known?: Certificate
+) {
   const readKey = Effect.mapError(
     readText(key),
     ({ reason, source }) => new CertificateError({ source: cert, reason: `its key ${source}: ${reason}` })
   )
-  return yield* parsePair(cert, yield* readText(cert), yield* readKey, yield* Clock.currentTimeMillis)
+  const [chain, keyText, now] = [yield* readText(cert), yield* readKey, yield* Clock.currentTimeMillis]
+  const isKnown = known?.chain === chain && known.key === keyText && known.notBefore <= now && now < known.notAfter
+  return isKnown ? known : yield* parsePair(cert, chain, keyText, now)
 })
 
 /**
  * Reads all of them. A certificate that can't be used is no failure of the others; a directory or an authority that can't be
  * read is one of the whole.
  */
-export const readCertificates = Effect.fnUntraced(function* (files: CertificateFiles) {
-  const results = yield* Effect.forEach(yield* pairFiles(files), (each) => Effect.result(readPair(each)))
+export const readCertificates = Effect.fnUntraced(function* (
+  files: CertificateFiles,
+  known: ReadonlyArray<Certificate> = []
+) {
+  const bySource = new Map(known.map((each) => [each.source, each]))
+  const results = yield* Effect.forEach(yield* pairFiles(files), (each) =>
+    Effect.result(readPair(each, bySource.get(each.cert)))
+  )
   const { clientCa: path } = files
   const clientCa = path === undefined ? undefined : yield* readText(path)
   if (path !== undefined && clientCa !== undefined) yield* parseChain(path, clientCa)

@@ -1,5 +1,10 @@
 /** What the load generator is asked to do through the port of a proxy; all of it bounded. */
-export type Task =
+export type Task = Plain & { readonly tls?: Handshake }
+
+/** Each connection by TLS 1.3 with P-256: with a handshake of its own, or by the session of an earlier one. */
+export type Handshake = "full" | "resumed"
+
+type Plain =
   /** So many connections, `parallel` at a time: open, 64 bytes there and back, close. `first`: hexadecimal, ahead of them. */
   | {
       readonly kind: "connections"

@@ -1,5 +1,6 @@
 import * as net from "node:net"
-import type { Answer, Task } from "./Task.ts"
+import * as tls from "node:tls"
+import type { Answer, Handshake, Task } from "./Task.ts"
 
 /** The load generator, a process of its own: does one task at a time as its parent asks. */
 const message = Buffer.alloc(64, "e")
@@ -13,8 +14,28 @@ const clientAddress = (): string => {
   return `127.1.${client >>> 8}.${client & 255}`
 }
 
-const connect = (port: number): net.Socket =>
-  net.connect({ host: "127.0.0.1", port, localAddress: clientAddress(), noDelay: true, allowHalfOpen: true })
+/** What a server has given, by its port. */
+const sessions = new Map<number, Buffer>()
+
+const connect = (port: number, handshake: Handshake | undefined): net.Socket => {
+  const to = { host: "127.0.0.1", port, localAddress: clientAddress(), noDelay: true, allowHalfOpen: true }
+  if (handshake === undefined) return net.connect(to)
+  const session = handshake === "resumed" ? sessions.get(port) : undefined
+  const socket = tls.connect({
+    ...to,
+    rejectUnauthorized: false,
+    minVersion: "TLSv1.3",
+    ecdhCurve: "P-256",
+    ...(session === undefined ? {} : { session })
+  })
+  if (handshake === "resumed") socket.on("session", (given: Buffer) => sessions.set(port, given))
+  socket.once("secureConnect", () => {
+    if (session !== undefined && !socket.isSessionReused()) socket.destroy(new Error("a session was not resumed"))
+  })
+  return socket
+}
+
+const opened = (socket: net.Socket): string => (socket instanceof tls.TLSSocket ? "secureConnect" : "connect")
 
 const closed = (socket: net.Socket): Promise<void> =>
   new Promise((resolve, reject) => {
@@ -26,7 +47,7 @@ const closed = (socket: net.Socket): Promise<void> =>
 const exchange = (socket: net.Socket, then: () => void, first = ""): void => {
   let missing = message.length
   const said = first === "" ? message : Buffer.concat([Buffer.from(first, "hex"), message])
-  socket.once("connect", () => socket.write(said))
+  socket.once(opened(socket), () => socket.write(said))
   socket.on("data", (chunk) => {
     const waited = missing > 0
     missing -= chunk.length
@@ -35,8 +56,8 @@ const exchange = (socket: net.Socket, then: () => void, first = ""): void => {
   })
 }
 
-const connection = async (port: number, first: string | undefined): Promise<void> => {
-  const socket = connect(port)
+const connection = async (port: number, first: string | undefined, handshake?: Handshake): Promise<void> => {
+  const socket = connect(port, handshake)
   let done = false
   exchange(
     socket,
@@ -53,8 +74,8 @@ const connection = async (port: number, first: string | undefined): Promise<void
 
 const chunk = Buffer.alloc(262_144, "b")
 
-const bulk = async (port: number, bytes: number, first: string): Promise<void> => {
-  const socket = connect(port)
+const bulk = async (port: number, bytes: number, first: string, handshake?: Handshake): Promise<void> => {
+  const socket = connect(port, handshake)
   let left = bytes
   const send = (): void => {
     while (left > 0) {
@@ -66,7 +87,7 @@ const bulk = async (port: number, bytes: number, first: string): Promise<void> =
   }
   const opening = Buffer.from(first, "hex")
   let got = 0
-  socket.once("connect", () => {
+  socket.once(opened(socket), () => {
     socket.write(opening)
     send()
   })
@@ -78,9 +99,9 @@ const bulk = async (port: number, bytes: number, first: string): Promise<void> =
 
 const held: Array<net.Socket> = []
 
-const hold = (port: number): Promise<void> =>
+const hold = (port: number, handshake?: Handshake): Promise<void> =>
   new Promise((resolve, reject) => {
-    const socket = connect(port)
+    const socket = connect(port, handshake)
     held.push(socket)
     socket.once("error", reject)
     socket.once("close", () => reject(new Error("an idle connection was closed")))
@@ -93,7 +114,9 @@ const release = async (): Promise<void> => {
     sockets.map((socket) => {
       socket.removeAllListeners("close").removeAllListeners("error")
       const end = closed(socket).catch(() => undefined)
-      socket.resetAndDestroy()
+      // Node resets no TLS.
+      if (socket instanceof tls.TLSSocket) socket.destroy()
+      else socket.resetAndDestroy()
       return end
     })
   )
@@ -111,11 +134,11 @@ const pool = async (count: number, workers: number, piece: () => Promise<void>):
 const perform = (task: Task): Promise<void> => {
   switch (task.kind) {
     case "connections":
-      return pool(task.count, task.parallel, () => connection(task.port, task.first))
+      return pool(task.count, task.parallel, () => connection(task.port, task.first, task.tls))
     case "bulk":
-      return bulk(task.port, task.bytes, task.first)
+      return bulk(task.port, task.bytes, task.first, task.tls)
     case "hold":
-      return pool(task.count, 32, () => hold(task.port))
+      return pool(task.count, 32, () => hold(task.port, task.tls))
     case "release":
       return release()
   }

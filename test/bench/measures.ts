@@ -12,6 +12,7 @@ import { proxyProtocol } from "./proxyProtocol.ts"
 import { reload } from "./reload.ts"
 import { requests } from "./requests.ts"
 import { start } from "./start.ts"
+import { terminated, terminatedIdle } from "./terminated.ts"
 
 /** In the order in which they are run and reported. */
 export const measures: ReadonlyArray<Measure> = [
@@ -28,5 +29,7 @@ export const measures: ReadonlyArray<Measure> = [
   bulkUser,
   passthrough,
   proxyProtocol,
-  idle
+  idle,
+  terminated,
+  terminatedIdle
 ]

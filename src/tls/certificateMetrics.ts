@@ -29,6 +29,7 @@ export const ownCertificateMetric = (own: () => Certificate | undefined): Collec
   collect: (sink) =>
     Effect.sync(() => {
       const certificate = own()
-      if (certificate !== undefined) sink.sample(ownNotAfter, noLabels, certificate.notAfter / 1_000)
+      if (certificate === undefined) return
+      sink.sample(ownNotAfter, { certificate: certificate.source }, certificate.notAfter / 1_000)
     })
 })

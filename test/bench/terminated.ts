@@ -35,6 +35,8 @@ const kinds = kindsOf(({ program }: BenchOptions) =>
   [
     edge(EDGE, program, ({ directory, port }) => ({
       EDGEPROXY_LISTEN_ADDR: "127.0.0.1:0",
+      // On a busy machine it would reset newcomers, as it should.
+      EDGEPROXY_OVERLOAD_LOOP_DELAY_MS: "10000",
       EDGEPROXY_TLS_ENABLED: "true",
       EDGEPROXY_TLS_LISTEN_ADDR: `127.0.0.1:${port}`,
       EDGEPROXY_TLS_CERT: join(directory, "bench.crt"),

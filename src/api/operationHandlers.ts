@@ -88,7 +88,7 @@ export const layer = HttpApiBuilder.group(
         return list
       }),
       kill: Effect.fnUntraced(function* ({ params: { id } }) {
-        const number = readConnectionId(id)
+        const number = recent.idOf(id)
         const record = number === undefined ? undefined : connections.get(number)
         if (record === undefined) return yield* new NotFound({ error: "no such connection", id })
         kill(record)

@@ -54,6 +54,24 @@ describe("X1: the command line beside a running proxy", () => {
     })
   )
 
+  it.live("ends a connection by its name in the log too, and none that another process has called so", () =>
+    Effect.gen(function* () {
+      const { cli, edge } = yield* start()
+      const first = yield* greeted(edge.address)
+      yield* first.peer.finish
+      const [entry] = yield* edge.entryCount(1)
+      const [boot = ""] = entry?.conn.split("-") ?? []
+      yield* greeted(edge.address)
+      const { connections } = parsed(yield* cli(["connections", "--json"]))
+      const [{ id = "" } = {}] = connections as ReadonlyArray<{ readonly id?: string }>
+      assert.strictEqual((yield* cli(["connections", "kill", `${boot}0-${id}`])).code, 1)
+      const killed = yield* cli(["connections", "kill", `${boot}-${id}`])
+      assert.deepStrictEqual([killed.code, killed.err], [0, ""])
+      const [, last] = yield* edge.entryCount(2)
+      assert.strictEqual(last?.end_cause, "killed")
+    })
+  )
+
   it.live("explains a connection while it is open and after its end", () =>
     Effect.gen(function* () {
       const { cli, edge } = yield* start()

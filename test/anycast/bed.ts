@@ -142,7 +142,8 @@ const pop = Effect.fnUntraced(function* (
     },
     signalEdge: (signal) => void host.run(`kill -${signal} $(cat /run/edge.pid)`),
     startEdge: (env = {}) =>
-      host.start("sh", ["-c", `echo $$ >/run/edge.pid; cd ${directory} && exec ${node} ${bundle} >>${log} 2>&1`], {
+      // Below a shell, as below an init: one whose parent is outside of its process namespace hands nothing over.
+      host.start("sh", ["-c", `cd ${directory}; ${node} ${bundle} >>${log} 2>&1 & echo $! >/run/edge.pid; wait $!`], {
         ...process.env,
         EDGEPROXY_LISTEN_ADDR: `0.0.0.0:8080,[::]:8080`,
         EDGEPROXY_REGION: "sa",

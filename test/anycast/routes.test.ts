@@ -89,8 +89,6 @@ describe.skipIf(missing !== undefined)(`anycast by BIRD${missing === undefined ?
           })
         )
         a.signalEdge("CONT")
-        // `nsenter` stops with what it runs.
-        edge.kill("SIGCONT")
         // The watchdog has taken the route down; it finds that out, and earns it anew.
         yield* servedBy("pop-a")
         assert.include(a.log(), "somebody else has taken the anycast route down")

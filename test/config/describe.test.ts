@@ -198,7 +198,7 @@ describe("examples", () => {
       const variable = variableOf(field)
       return variable.encode(defaults.config[field]) === variable.encode(everything.config[field])
     })
-    // Two sources, and a warm pool with PROXY headers, contradict each other; these examples are their defaults.
+    // Two sources, a warm pool with PROXY headers, and client certificates with passthrough contradict each other.
     assert.deepStrictEqual(same, ["tlsMode", "corrosionEnabled", "poolEnabled"])
   })
 })

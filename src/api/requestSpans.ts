@@ -10,6 +10,9 @@ import { type Begun, type Tracer, Tracing } from "../observe/Tracing.ts"
 /** The method as an attribute: one that nobody knows could be any text (OpenTelemetry, HTTP spans). */
 const methods: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 
+/** Of paths that are no route, strangers choose the length. */
+const MAX_PATH_CHARS = 256
+
 const attributesOf = (
   { method, url, remoteAddress }: HttpServerRequest.HttpServerRequest,
   route: string | undefined,
@@ -18,7 +21,7 @@ const attributesOf = (
   "http.request.method": methods.has(method) ? method : "_OTHER",
   "http.route": route,
   "url.scheme": "http",
-  "url.path": url.split("?", 1)[0],
+  "url.path": url.split("?", 1)[0]?.slice(0, MAX_PATH_CHARS),
   "client.address": showsClients ? Option.getOrUndefined(remoteAddress) : undefined
 })
 

@@ -27,7 +27,9 @@ const idle: ReadonlyArray<Idle> = [
   ],
   [
     ["poolEnabled"],
-    ({ backendTls, poolEnabled }) => poolEnabled && backendTls !== "off",
+    // What is passed through is carried as it is.
+    ({ backendTls, poolEnabled, tlsEnabled, tlsMode }) =>
+      poolEnabled && backendTls !== "off" && !(tlsEnabled && tlsMode === "passthrough"),
     "with EDGEPROXY_BACKEND_TLS: no connection with TLS is opened ahead"
   ]
 ]

@@ -52,6 +52,8 @@ describe("settings that others leave without effect", () => {
     const verified = { EDGEPROXY_BACKEND_TLS: "verify", EDGEPROXY_BACKEND_TLS_CA: "/ca" }
     assert.deepStrictEqual(warningsOf({ ...paths, EDGEPROXY_TLS_ENABLED: "true", ...verified }), [])
     assert.deepStrictEqual(warningsOf({ EDGEPROXY_BACKEND_TLS: "off", EDGEPROXY_POOL_ENABLED: "true" }), [])
+    const passed = { EDGEPROXY_TLS_ENABLED: "true", EDGEPROXY_TLS_MODE: "passthrough" }
+    assert.deepStrictEqual(warningsOf({ ...passed, EDGEPROXY_BACKEND_TLS: "on", EDGEPROXY_POOL_ENABLED: "true" }), [])
   })
 
   it("client certificates that nobody would ask for are an error", () => {

@@ -6,7 +6,7 @@ import * as NodeTransport from "../../layers/transport-node/NodeTransport.ts"
 import type { ServerTls } from "../../src/tls/ServerTls.ts"
 import { type Secured, SecureError } from "../../src/traffic/Transport.ts"
 import { authority, certificate, serverTls } from "../support/certificates.ts"
-import { serve } from "../support/tcp.ts"
+import { echo, serve } from "../support/tcp.ts"
 import { eventually } from "../support/Watch.ts"
 import { layer as threaded } from "./engines/nodeThreads.ts"
 import * as Rig from "./Rig.ts"
@@ -212,6 +212,21 @@ for (const [name, engine] of Object.entries(engines)) {
           for (const each of all) secured(each)
           yield* idle.peer.reset
           yield* Fiber.join(held)
+        })
+      )
+
+      it.effect("nobody renegotiates", () =>
+        Effect.gen(function* () {
+          const rig = yield* Rig.make()
+          const server = yield* serve({ onPeer: echo })
+          const shaken = yield* shake(rig, good, { maxVersion: "TLSv1.2" })
+          secured(shaken)
+          yield* rig.bridge(shaken.id, server.endpoint)
+          const refused = yield* Effect.callback<unknown>((resume) => {
+            shaken.socket.once("error", (error) => resume(Effect.succeed(error)))
+            shaken.socket.renegotiate({}, (error) => resume(Effect.succeed(error)))
+          })
+          assert.include(JSON.stringify(refused), "ERR_SSL_NO_RENEGOTIATION")
         })
       )
 

@@ -84,6 +84,8 @@ describe("a process under strain", () => {
       const warm = yield* connect(edge.address)
       yield* warm.finish
       yield* edge.entryCount(1)
+      // It begins after the listeners.
+      yield* edge.log("API endpoint")
       const before = countFds(edge.pid)
 
       yield* Effect.forEach(upTo(200), () => connect(edge.address))
@@ -125,6 +127,8 @@ describe("a process under strain", () => {
         const warm = yield* connect(edge.address)
         yield* warm.reset
         yield* edge.entryCount(1)
+        // It begins after the listeners.
+        yield* edge.log("API endpoint")
         const before = countFds(edge.pid)
 
         yield* Effect.forEach(

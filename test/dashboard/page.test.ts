@@ -7,7 +7,7 @@ import { elsewhere } from "../api/rig.ts"
 import { browser, chromiumPath } from "../support/browser.ts"
 import { dashboardScene } from "../support/dashboardScene.ts"
 
-const PATIENCE = 30_000
+const PATIENCE = 60_000
 
 type PageOptions = NonNullable<Parameters<Browser["newPage"]>[0]>
 
@@ -79,7 +79,7 @@ const TOKEN = "the-token-of-this-pop"
 
 describe.skipIf(chromiumPath === undefined)(
   "the dashboard in Chromium (skipped where it is not installed)",
-  { timeout: 90_000 },
+  { timeout: 180_000 },
   () => {
     it.live("shows the POP, follows it, and needs nothing from elsewhere", () =>
       Effect.gen(function* () {

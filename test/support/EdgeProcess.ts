@@ -215,6 +215,7 @@ export const startEdge = (options: EdgeOptions = {}): Effect.Effect<EdgeProcess,
     const edge = yield* spawnEdge({ ...options, env })
     const listeners = [env["LISTEN_ADDR"], env["TLS_LISTEN_ADDR"]].flatMap((text) => text?.split(",") ?? []).length
     yield* edge.log(() => edge.addresses.length === listeners)
+    if (env["API_ENABLED"] !== "false") yield* edge.log("API endpoint")
     yield* edge.log(({ message }) => message === "routing table" || message.startsWith("no routing table yet"))
     return edge
   })

@@ -7,6 +7,7 @@ import { blackHole } from "../../support/blackHole.ts"
 import { seededBytes, sha256 } from "../../support/bytes.ts"
 import { exchange } from "../../support/dialog.ts"
 import { countFds } from "../../support/fds.ts"
+import { hasProc, socketAt } from "../../support/kernelSockets.ts"
 import { echo, greet, type Peer, refusing, serve } from "../../support/tcp.ts"
 import { eventually } from "../../support/Watch.ts"
 import * as Ahead from "../ahead.ts"
@@ -21,6 +22,10 @@ const make = Effect.fnUntraced(function* () {
   const rig = yield* Rig.make()
   return { rig, ahead: Ahead.make(rig.transport) }
 })
+
+/** The engine's end of it has heard that the backend has gone. */
+const isOver = ({ ports: [local, remote] }: Peer): Effect.Effect<boolean> =>
+  eventually("end of a backend in the kernel", () => socketAt(remote, local)?.established !== true)
 
 const noneLeft = (rig: Rig.Rig): Effect.Effect<boolean> =>
   eventually(
@@ -329,6 +334,8 @@ export const cases: ReadonlyArray<Case> = [
         // Its backend dies just now; it is discarded at the same time; it was used before.
         if (fate === 0) next?.backend.socket.destroy()
         if (fate === 1) next?.backend.socket.resetAndDestroy()
+        // A busy kernel may deliver that a little later.
+        if (fate < 2 && next !== undefined && hasProc) yield* isOver(next.backend)
         if (fate === 2) rig.transport.discard(next?.id ?? 0)
         if (fate === 3 && used.length > 0) {
           const error = yield* Effect.flip(

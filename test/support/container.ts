@@ -150,10 +150,16 @@ export interface Container {
   readonly url: string
 }
 
-const childrenOf = (pid: number): ReadonlyArray<string> =>
-  readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
-    readFileSync(`/proc/${pid}/task/${thread}/children`, "utf8").split(" ").filter(Boolean)
-  )
+const childrenOf = (pid: number): ReadonlyArray<string> => {
+  try {
+    return readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
+      readFileSync(`/proc/${pid}/task/${thread}/children`, "utf8").split(" ").filter(Boolean)
+    )
+  } catch {
+    // It has ended.
+    return []
+  }
+}
 
 type Environment = Readonly<Record<string, string>>
 
@@ -178,9 +184,13 @@ const start = Effect.fnUntraced(function* (
     ...assemble(root, init === undefined ? [] : [[init.from, init.place]]),
     `exec ${commandLine([...environment, ...enter])}`
   ].join("\n")
-  const namespaces = ["unshare", "-m", "-p", "-i", "-u", "--fork", "--kill-child"]
+  const namespaces = ["unshare", "-m", "-p", "-i", "-u", "--fork"]
   // What is started is in the script, and nothing follows it.
   const edge = yield* spawnEdge({ through: [...through, ...namespaces, "sh", "-ec", script], bundle: "" })
+  // unshare's own `--kill-child` is forgotten by a process that becomes another user's.
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => childrenOf(edge.pid).forEach((child) => process.kill(Number(child), "SIGKILL")))
+  )
   yield* begun(edge)
   const pid = yield* eventually("the first process", () => Number(childrenOf(edge.pid)[0]) || undefined)
   return {

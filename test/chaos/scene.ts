@@ -64,6 +64,8 @@ export const scene = Effect.fnUntraced(function* (
   )
   assert.strictEqual((yield* visit(edge.address, german(99), 0)).outcome, "whole")
   yield* edge.entryCount(1)
+  // It begins after the listeners.
+  yield* edge.log("API endpoint")
   const fds = countFds(edge.pid) ?? 0
   const untouched = yield* Effect.forEach(upTo(count), (index) => transfer(edge.address, german(index), index))
   return {

@@ -50,6 +50,8 @@ const make = Effect.fnUntraced(function* (TRANSPORT: string, more: Readonly<Reco
   const to = edge.addresses[1] ?? edge.address
   yield* isServed(to)
   yield* edge.entryCount(1)
+  // It begins after the listeners.
+  yield* edge.log("API endpoint")
   return { edge, server, to, fds: countFds(edge.pid) ?? 0, rss: rssOf(edge) }
 })
 

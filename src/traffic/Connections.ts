@@ -13,7 +13,14 @@ import { dialReasons } from "./dialReasons.ts"
 import type { ListenerCounters } from "./ListenerCounters.ts"
 import type { FailedDial } from "./RecentConnections.ts"
 import type { RejectReason } from "./TrafficCounters.ts"
-import { type Accepted, type ConnectionId, type DialError, type Endpoint, formatEndpoint } from "./Transport.ts"
+import {
+  type Accepted,
+  type ConnectionId,
+  type DialError,
+  type Endpoint,
+  formatEndpoint,
+  type Secured
+} from "./Transport.ts"
 
 /** All there is of a connection while bytes flow: one flat record. Times are monotonic milliseconds. */
 export interface ConnectionRecord {
@@ -34,6 +41,8 @@ export interface ConnectionRecord {
   app: string | undefined
   /** The server name in the client's TLS hello, once it has been read. */
   sni: string | undefined
+  /** What was agreed on with a client whose TLS is ended here. */
+  secured: Secured | undefined
   readonly listener: ListenerCounters
   readonly acceptedAt: number
   /** The last one, also when it has been given back. */
@@ -96,6 +105,7 @@ export const recordOf = (
   refusal: undefined,
   app: listener.app,
   sni: undefined,
+  secured: undefined,
   listener,
   acceptedAt,
   route: undefined,

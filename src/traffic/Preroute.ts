@@ -114,8 +114,9 @@ export const make = Effect.fnUntraced(function* (options: PrerouteOptions) {
     const pair = record.sni === undefined ? undefined : set.pairOf(record.sni)
     if (pair === undefined && options.unknownSni === "refuse") return unknownName
     return yield* Effect.matchEffect(transport.secure(record.id, { tls: set.tls, pair: pair ?? 0 }), {
-      onSuccess: ({ resumed }) => {
-        counters.handshake(resumed ? "resumed" : "full")
+      onSuccess: (secured) => {
+        record.secured = secured
+        counters.handshake(secured.resumed ? "resumed" : "full")
         return Effect.undefined
       },
       // It has ended the connection.

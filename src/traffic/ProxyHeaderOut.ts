@@ -2,10 +2,11 @@ import { clientFromText } from "../domain/Client.ts"
 import type { Ends, SocketAddress } from "../domain/ProxyProtocol.ts"
 import { encodeV1 } from "../domain/ProxyProtocolV1.ts"
 import { encodeV2 } from "../domain/ProxyProtocolV2.ts"
-import { AUTHORITY, CONNECTION, COUNTRY, POP, REGION, sizeOf, type Tlv, UNIQUE_ID } from "../domain/Tlv.ts"
+import { ALPN, AUTHORITY, CONNECTION, COUNTRY, POP, REGION, sizeOf, type Tlv, UNIQUE_ID } from "../domain/Tlv.ts"
+import { sslTlv } from "../domain/SslTlv.ts"
 import { connectionName } from "./accessEntry.ts"
 import type { ConnectionRecord } from "./Connections.ts"
-import { type Endpoint, MAX_PRELUDE } from "./Transport.ts"
+import { type Endpoint, MAX_PRELUDE, type Secured } from "./Transport.ts"
 
 export type ProxyOut = "off" | "v1" | "v2"
 
@@ -32,9 +33,17 @@ const endsOf = ({ announced, client, clientPort, local }: ConnectionRecord): End
   return { source, destination: announced?.destination ?? here ?? source }
 }
 
-const tlvsOf = ({ announced, geo, sni }: ConnectionRecord, conn: string): ReadonlyArray<Tlv> => {
-  const own = text(AUTHORITY, sni)
-  const kept = (announced?.tlvs ?? []).filter(({ type }) => type !== AUTHORITY || own.length === 0)
+/** Of the TLS that was ended here: it is the client's, whatever a peer says of another. */
+const ownTls = (secured: Secured | undefined): ReadonlyArray<Tlv> =>
+  secured === undefined
+    ? []
+    : [...text(ALPN, secured.protocol), sslTlv({ version: secured.version, subject: secured.peer })]
+
+const tlvsOf = ({ announced, geo, secured, sni }: ConnectionRecord, conn: string): ReadonlyArray<Tlv> => {
+  const own = [...text(AUTHORITY, sni), ...ownTls(secured)]
+  const replaced = new Set(own.map(({ type }) => type))
+  if (secured !== undefined) replaced.add(ALPN)
+  const kept = (announced?.tlvs ?? []).filter(({ type }) => !replaced.has(type))
   const brought = sizeOf(kept) > MAX_PASSED_ON ? kept.filter(({ type }) => type === UNIQUE_ID) : kept
   const named = brought.some(({ type }) => type === UNIQUE_ID)
   return [

@@ -199,6 +199,7 @@ const recordOf = (id: number, fields: Partial<ConnectionRecord>): ConnectionReco
   geo: geoOf("BR"),
   app: undefined,
   sni: undefined,
+  secured: undefined,
   local: undefined,
   announced: undefined,
   admitted: true,

@@ -4,6 +4,7 @@ import { execFile } from "node:child_process"
 import * as net from "node:net"
 import { join } from "node:path"
 import * as tls from "node:tls"
+import { parse } from "../../src/domain/ProxyProtocol.ts"
 import type { KeyPair } from "../../src/tls/ServerTls.ts"
 import { authority, certificate } from "../support/certificates.ts"
 import { scratch } from "../support/EdgeProcess.ts"
@@ -84,6 +85,29 @@ describe("a TLS listener", () => {
       assert.strictEqual(fingerprint(yield* connectTls(secure)), fingerprint(after))
       yield* before.send("still here")
       yield* before.awaitText("still here")
+    })
+  )
+
+  it.live("tells backends of the client's TLS: its protocol, version and whose certificate was verified", () =>
+    Effect.gen(function* () {
+      const server = yield* serve({ onPeer: ({ socket }) => void socket.once("data", () => void socket.write("a\n")) })
+      const { authorities, env } = yield* certificates
+      const edge = yield* startWith([rowOf("a", server)], {
+        ...env,
+        TLS_ALPN: "h2,http/1.1",
+        TLS_CLIENT_CA: authorities,
+        PROXY_PROTOCOL_OUT: "v2"
+      })
+      const own = certificate(ca, ["client.example"], { name: "client 1" })
+      const options = { cert: own.chain, key: own.key, ALPNProtocols: ["http/1.1"] }
+      const client = yield* connectTls(edge.addresses[1] ?? edge.address, options)
+      yield* client.awaitText("a\n")
+      const parsed = parse(Buffer.from((yield* server.peer(0)).text(), "latin1"))
+      assert(parsed._tag === "Header")
+      const values = new Map(parsed.header.tlvs.map(({ type, value }) => [type, Buffer.from(value).toString("latin1")]))
+      assert.strictEqual(values.get(1), "http/1.1")
+      assert.strictEqual(values.get(2), "main.example")
+      assert.strictEqual(values.get(0x20), "\x07\0\0\0\0\x21\0\x07TLSv1.3\x22\0\x08client 1")
     })
   )
 

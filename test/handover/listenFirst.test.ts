@@ -5,9 +5,11 @@ import { closeSync } from "node:fs"
 import { inheritance } from "../../layers/handover/Inheritance.ts"
 import { listeningSockets } from "../../layers/handover/ListeningSockets.ts"
 import { listenFirst } from "../../layers/listenFirst.ts"
-import { DEFAULT_LISTEN_ADDR } from "../../src/config/defaultListenAddr.ts"
+import { accept4 } from "../../layers/transport-splice/libc.ts"
+import { DEFAULT_LISTEN_ADDR, DEFAULT_TCP_KEEPALIVE_SECS } from "../../src/config/listenDefaults.ts"
 import { load } from "../../src/config/load.ts"
 import * as outsiders from "../support/outsiders.ts"
+import { getOption } from "../support/socketOptions.ts"
 import { connect } from "../support/tcp.ts"
 
 const opened = (env: NodeJS.ProcessEnv) =>
@@ -51,16 +53,50 @@ describe.skipIf(process.platform !== "linux")("listeners that are opened first",
     })
   )
 
-  it.live("are none where sockets are passed on, or each thread is to have its own", () =>
+  it.live("are none where they are passed on, or another engine, or each thread, is to have its own", () =>
     Effect.gen(function* () {
       const EDGEPROXY_LISTEN_ADDR = `127.0.0.1:${yield* outsiders.port}`
       assert.deepStrictEqual(yield* addresses({ EDGEPROXY_LISTEN_ADDR, LISTEN_FDS: "1" }), [])
-      assert.deepStrictEqual(yield* addresses({ EDGEPROXY_LISTEN_ADDR, EDGEPROXY_TCP_REUSE_PORT: "true" }), [])
+      for (const other of [
+        { EDGEPROXY_TCP_REUSE_PORT: "true" },
+        { EDGEPROXY_BACKEND_TLS: "verify" },
+        { EDGEPROXY_TRANSPORT: "node" },
+        { EDGEPROXY_TCP_KEEPALIVE_SECS: "1m" }
+      ]) {
+        assert.deepStrictEqual(yield* addresses({ EDGEPROXY_LISTEN_ADDR, ...other }), [], JSON.stringify(other))
+      }
+      const spelt = { EDGEPROXY_BACKEND_TLS: "off", EDGEPROXY_TRANSPORT: "auto", EDGEPROXY_TCP_KEEPALIVE_SECS: "" }
+      assert.lengthOf(yield* addresses({ EDGEPROXY_LISTEN_ADDR, ...spelt }), 1)
     })
   )
 
-  it("know the default", () => {
+  it.live("give those who connect at once the options of all connections", () =>
+    Effect.gen(function* () {
+      const port = yield* outsiders.port
+      const keepalive = { "": 30, "7": 7, "0": 0 }
+      for (const [EDGEPROXY_TCP_KEEPALIVE_SECS, seconds] of Object.entries(keepalive)) {
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            const address = `127.0.0.1:${port}`
+            const sockets = yield* opened({ EDGEPROXY_LISTEN_ADDR: address, EDGEPROXY_TCP_KEEPALIVE_SECS })
+            const { ports } = yield* connect({ address: "127.0.0.1", port })
+            const [theirs, ours] = ports
+            yield* Effect.acquireRelease(
+              Effect.sync(() => accept4(sockets[0]?.fd ?? -1, 0, 0, 0)),
+              (fd) => Effect.sync(() => closeSync(fd))
+            )
+            assert.strictEqual(getOption(ours, theirs, "TCP_NODELAY"), 1)
+            assert.strictEqual(getOption(ours, theirs, "SO_KEEPALIVE"), seconds === 0 ? 0 : 1)
+            if (seconds > 0) assert.strictEqual(getOption(ours, theirs, "TCP_KEEPIDLE"), seconds)
+          })
+        )
+      }
+    })
+  )
+
+  it("know the defaults", () => {
     const { config } = Result.getOrThrow(load({ env: {}, hostname: "h" }))
+    assert.strictEqual(config.tcpKeepaliveMs, Number(DEFAULT_TCP_KEEPALIVE_SECS) * 1_000)
     assert.deepStrictEqual(
       config.listenAddr.map(({ address, port }) => `${address}:${port}`),
       [DEFAULT_LISTEN_ADDR]

@@ -1,7 +1,7 @@
 import * as Result from "effect/Result"
 import * as Str from "effect/String"
 import { type Codec, described, imap, optional } from "../Codec.ts"
-import { DEFAULT_LISTEN_ADDR } from "../defaultListenAddr.ts"
+import { DEFAULT_LISTEN_ADDR } from "../listenDefaults.ts"
 import { geoOverrides, listenAddresses } from "../networks.ts"
 import { cloudRegionVariables, regionOrAuto } from "../regionOrAuto.ts"
 import { boolean, integer, literals, seconds } from "../scalars.ts"

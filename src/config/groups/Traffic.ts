@@ -1,4 +1,5 @@
 import { orAuto } from "../Codec.ts"
+import { DEFAULT_TCP_KEEPALIVE_SECS } from "../listenDefaults.ts"
 import { countryList, networks } from "../networks.ts"
 import { boolean, integer, literals, milliseconds, ratio, seconds } from "../scalars.ts"
 import { inGroup } from "../Variable.ts"
@@ -56,7 +57,7 @@ export const traffic = {
   }),
   tcpKeepaliveMs: define(seconds({ minimum: 1, maximum: longestKeepaliveSecs, zero: "off" }), {
     name: "EDGEPROXY_TCP_KEEPALIVE_SECS",
-    default: "30",
+    default: DEFAULT_TCP_KEEPALIVE_SECS,
     doc: "TCP keepalive on both sides; 0 = off"
   }),
   tcpReusePort: define(boolean, {

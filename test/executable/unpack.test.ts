@@ -53,6 +53,30 @@ describe("what is unpacked", () => {
     })
   )
 
+  it.effect(
+    "is made whole again where files of it are gone, as after a cleaning of /tmp, or cut short, as after a power failure",
+    () =>
+      Effect.gen(function* () {
+        const place = yield* tempDirectory
+        const directory = unpack(packed, place, uid)
+        const addon = join(directory, "node_modules/a/b.node")
+        const harm: ReadonlyArray<() => void> = [
+          () => rmSync(addon),
+          () => rmSync(join(directory, "node_modules"), { recursive: true }),
+          () => writeFileSync(addon, "")
+        ]
+        for (const spoil of harm) {
+          spoil()
+          assert.strictEqual(unpack(packed, place, uid), directory)
+          assert.deepStrictEqual(readFileSync(addon), Buffer.from([0, 255]))
+          assert.deepStrictEqual(readdirSync(directory).toSorted(), ["node_modules", "package.json"])
+          assert.deepStrictEqual(readdirSync(join(directory, "node_modules/a")), ["b.node"])
+          assert.strictEqual(statSync(addon).mode & 0o077, 0)
+        }
+        assert.lengthOf(readdirSync(place), 1)
+      })
+  )
+
   it.effect("leaves nothing half made where it can't be", () =>
     Effect.gen(function* () {
       const place = yield* tempDirectory

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import * as nodeModule from "node:module"
+import { keepCompiledCode } from "./compileCache.ts"
 import type { ListeningSocket } from "./handover/ListeningSockets.ts"
 
 const MINIMUM_NODE = 24
@@ -22,8 +22,7 @@ const run = async (): Promise<void> => {
     process.exitCode = 1
     return
   }
-  // Compiled code is kept between starts where the system has a place for it; without one nothing is lost but time.
-  nodeModule.enableCompileCache()
+  keepCompiledCode(process.env)
 
   const [command] = process.argv.slice(2)
   if (command === undefined || command === "serve") {

@@ -1,19 +1,12 @@
 import { lstatSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
+import { isOwn } from "./isOwn.ts"
 
 export interface Packed {
   /** Changes with any of the files. */
   readonly digest: string
   /** By their paths. */
   readonly files: ReadonlyMap<string, Uint8Array>
-}
-
-const PRIVATE = 0o077
-
-/** Ours alone, so that nobody else can have put anything into it. */
-const isOwn = (directory: string, uid: number): boolean => {
-  const stats = lstatSync(directory)
-  return stats.isDirectory() && stats.uid === uid && (stats.mode & PRIVATE) === 0
 }
 
 const exists = (path: string): boolean => lstatSync(path, { throwIfNoEntry: false }) !== undefined
@@ -59,7 +52,7 @@ export const unpack = ({ digest, files }: Packed, place: string, uid: number): s
       if (!exists(directory)) throw error
     }
   }
-  if (!isOwn(directory, uid)) throw new Error(`${directory} is not this user's alone: remove it`)
+  if (!isOwn(lstatSync(directory), uid)) throw new Error(`${directory} is not this user's alone: remove it`)
   mend(directory, files)
   return directory
 }

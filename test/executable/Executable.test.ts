@@ -27,7 +27,9 @@ describe.skipIf(process.platform !== "linux" || !hasBuilder)("the single executa
         assert.include(run("--version"), manifest.version)
         assert.include(run("config"), "EDGEPROXY_LISTEN_ADDR")
         assert.deepStrictEqual(readdirSync(directory).toSorted(), ["bin", "cache"])
-        const [unpacked = ""] = readdirSync(cache)
+        // Beside what Node keeps of compiled code.
+        const inCache = () => readdirSync(cache).filter((name) => !name.endsWith("-code"))
+        const [unpacked = ""] = inCache()
         const nowhere = { CACHE_DIRECTORY: "/dev/null/a", HOME: "/dev/null/b", TMPDIR: "/dev/null/c" }
         const { status, stderr } = spawnSync(executable, ["--version"], { encoding: "utf8", env: nowhere })
         assert.strictEqual(status, 1)
@@ -57,7 +59,7 @@ describe.skipIf(process.platform !== "linux" || !hasBuilder)("the single executa
         yield* edge.log("drained")
         assert.strictEqual(readFileSync(`/proc/${Number(pid)}/cmdline`, "utf8"), `${executable}\0`)
         assert.strictEqual((yield* Effect.scoped(greeted(edge.address))).name, "a")
-        assert.deepStrictEqual(readdirSync(cache), [unpacked])
+        assert.deepStrictEqual(inCache(), [unpacked])
       }),
     90_000
   )

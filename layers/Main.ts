@@ -85,6 +85,8 @@ const afterTheTraffic = <E extends Error, R>(
           onFailure: (error) => Deferred.fail(failed, error),
           onSuccess: () => Deferred.succeed(begun, undefined)
         }),
+        // Its code can't be loaded, for one: another version lies in its place by now.
+        Effect.catchDefect((defect) => Deferred.die(failed, defect)),
         Effect.forkScoped
       )
     })

@@ -3,9 +3,9 @@ import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import { execFileSync } from "node:child_process"
 import { mkdirSync, writeFileSync } from "node:fs"
-import { writeFile } from "node:fs/promises"
+import { cp, writeFile } from "node:fs/promises"
 import { join } from "node:path"
-import { scratch, spawnEdge, startEdge } from "../support/EdgeProcess.ts"
+import { bundleDirectory, scratch, spawnEdge, startEdge } from "../support/EdgeProcess.ts"
 import * as outsiders from "../support/outsiders.ts"
 import { createDatabase, rowOf } from "../support/routingDb.ts"
 import { connect, greet, serve } from "../support/tcp.ts"
@@ -92,6 +92,20 @@ describe("the start", () => {
       assert.strictEqual(last?.level, "fatal")
       assert.include(last?.message, taken)
       assert.include(last?.message, "in use")
+    })
+  )
+
+  it.live("a part of the program that is gone ends it with 1 and the file", () =>
+    Effect.gen(function* () {
+      const directory = join(yield* scratch, "dist")
+      const filter = (path: string) => !/\/api-[^/]+\.js$/.test(path)
+      yield* Effect.promise(() => cp(bundleDirectory, directory, { recursive: true, filter }))
+      const edge = yield* spawnEdge({
+        bundle: join(directory, "edgeproxy.js"),
+        env: { API_ENABLED: "true", API_LISTEN_ADDR: "127.0.0.1:0" }
+      })
+      assert.deepStrictEqual(yield* edge.exit, { code: 1, signal: null })
+      assert.match((yield* edge.log(({ level }) => level === "fatal")).message, /chunks\/api-/)
     })
   )
 

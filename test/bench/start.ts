@@ -131,8 +131,8 @@ const run = Effect.fnUntraced(function* ({ program: file, quick }: BenchOptions)
         goal: { text: `<= ${GOAL}x node`, met: ratio <= GOAL }
       },
       row("edgeProxy, to the backend's first byte on it", again, "serving"),
-      row("the first, nothing in Node's compile cache yet", first, "listening"),
-      row("the second, nothing in Node's compile cache yet", first, "serving"),
+      row("the same to a connection, nothing in Node's compile cache", first, "listening"),
+      row("the same to the first byte, nothing in Node's compile cache", first, "serving"),
       { what: "edgeProxy at rest", figures: [figure("resident memory", resting / 1_048_576, "MB")] }
     ]
   }

@@ -26,7 +26,7 @@ const unpacked = (): string => {
       failures.push(error instanceof Error ? error.message : String(error))
     }
   }
-  process.stderr.write(`edgeproxy finds no place to unpack to:\n${failures.join("\n")}\n`)
+  process.stderr.write(`edgeproxy finds no place to unpack to; name one in CACHE_DIRECTORY:\n${failures.join("\n")}\n`)
   process.exit(1)
 }
 

@@ -102,7 +102,7 @@ describe("the start", () => {
       yield* Effect.promise(() => cp(bundleDirectory, directory, { recursive: true, filter }))
       const edge = yield* spawnEdge({
         bundle: join(directory, "edgeproxy.js"),
-        env: { API_ENABLED: "true", API_LISTEN_ADDR: "127.0.0.1:0" }
+        env: { LISTEN_ADDR: "127.0.0.1:0", API_LISTEN_ADDR: "127.0.0.1:0" }
       })
       assert.deepStrictEqual(yield* edge.exit, { code: 1, signal: null })
       assert.match((yield* edge.log(({ level }) => level === "fatal")).message, /chunks\/api-/)

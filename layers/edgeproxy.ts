@@ -6,6 +6,8 @@ const MINIMUM_NODE = 24
 
 const leave = (): never => process.exit(0)
 
+const ignore = (): void => undefined
+
 /** Where the engine of the C library can't be loaded, the listeners are opened with the rest. */
 const listenFirst = async (): Promise<ReadonlyArray<ListeningSocket>> => {
   if (process.platform !== "linux") return []
@@ -28,6 +30,8 @@ const run = async (): Promise<void> => {
   if (command === undefined || command === "serve") {
     // Whoever ends it now need not wait; and to the first process of a container nothing happens by itself.
     process.on("SIGTERM", leave).on("SIGINT", leave)
+    // These mean nothing yet, and would end it.
+    process.on("SIGHUP", ignore).on("SIGUSR2", ignore)
     const opened = await listenFirst()
     const { serve } = await import("./serve.ts")
     serve(opened)

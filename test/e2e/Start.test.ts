@@ -75,6 +75,8 @@ describe("the start", () => {
       })
       const early = yield* connect(address).pipe(Effect.retry({ schedule: Schedule.spaced(5), times: 2_000 }))
       assert.lengthOf(edge.logs, 0)
+      // Of a rotation of logs, which are not open yet.
+      edge.signal("SIGHUP")
       yield* Effect.promise(() => writeFile(token, "0123456789abcdef0123456789abcdef"))
       yield* early.awaitText("a\n")
       assert.strictEqual((yield* edge.log("listening")).level, "info")

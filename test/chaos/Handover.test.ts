@@ -198,18 +198,22 @@ describe("a handover", () => {
     () =>
       Effect.gen(function* () {
         const { address, edge, going, port } = yield* carrying({
-          HEARTBEAT_TTL_SECS: "1",
+          HEARTBEAT_TTL_SECS: "2",
           SHUTDOWN_TIMEOUT_SECS: "600"
         })
         const registration = { id: "r", app: "shop", region: "sa", ip: "127.0.0.1", port }
         assert.strictEqual(yield* call(address, "POST", "/api/v1/register", registration), 201)
-        const next = yield* handOver(edge, edge.pid)
-        // Longer than it takes to expire, and to be deleted.
         const answers: Array<number> = []
-        for (let beat = 0; beat < 36; beat++) {
-          answers.push(yield* call(address, "POST", "/api/v1/heartbeat/r"))
-          yield* Effect.sleep(330)
-        }
+        yield* call(address, "POST", "/api/v1/heartbeat/r").pipe(
+          Effect.tap((answer) => Effect.sync(() => answers.push(answer))),
+          Effect.andThen(Effect.sleep(330)),
+          Effect.forever,
+          Effect.forkScoped
+        )
+        const next = yield* handOver(edge, edge.pid)
+        const before = answers.length
+        // Longer than it takes to expire, and to be deleted.
+        yield* eventually("66 answers", () => answers.length >= before + 66, 60_000)
         assert.deepStrictEqual(new Set(answers), new Set([200]))
         assert.isFalse(isGone(edge.pid))
         const told = edge.logs.filter(({ message }) => /not heard of|silent/.test(message))

@@ -75,6 +75,9 @@ export const scratch: Effect.Effect<string, never, Scope.Scope> = Effect.acquire
   (path) => Effect.promise(() => rm(path, { recursive: true, force: true }))
 )
 
+/** Nobody waits for another's ports. */
+const anyPorts = { LISTEN_ADDR: "127.0.0.1:0", API_LISTEN_ADDR: "127.0.0.1:0" }
+
 const environment = (env: Readonly<Record<string, string>>): NodeJS.ProcessEnv => {
   const clean = Object.entries(process.env).filter(([name]) => !/^(EDGEPROXY_|OTEL_|DEBUG$|NODE_|VITEST)/.test(name))
   const given = Object.entries(env).map(([name, value]) => [
@@ -134,7 +137,7 @@ export const spawnEdge = (options: EdgeOptions = {}): Effect.Effect<EdgeProcess,
           // Its type depends on the stdio, which is no tuple here.
           spawn("sh", args, {
             cwd,
-            env: environment(options.env ?? {}),
+            env: environment({ ...anyPorts, ...options.env }),
             stdio: ["ignore", "pipe", "pipe", ...passed]
           }) as ChildProcessByStdio<null, Readable, Readable>
       ),
@@ -207,8 +210,7 @@ export const startEdge = (options: EdgeOptions = {}): Effect.Effect<EdgeProcess,
     // A machine that runs several tests at once has its processes wait longer than an edge would.
     const patience = { OVERLOAD_LOOP_DELAY_MS: "5000" }
     const env: Readonly<Record<string, string>> = {
-      LISTEN_ADDR: "127.0.0.1:0",
-      API_LISTEN_ADDR: "127.0.0.1:0",
+      ...anyPorts,
       ...patience,
       ...options.env
     }

@@ -17,13 +17,17 @@ const ROUNDING = 1e-6
 export const tokensAt = (fullAt: FullAt, { burst, perMs }: Rate, now: number): number =>
   burst - Math.max(0, fullAt - now) * perMs
 
+const hasOne = (tokens: number): boolean => tokens >= 1 - ROUNDING
+
 /** Takes one; undefined when there is none, and then nothing changes. */
 export const take = (fullAt: FullAt, rate: Rate, now: number): FullAt | undefined =>
-  tokensAt(fullAt, rate, now) < 1 - ROUNDING ? undefined : Math.max(now, fullAt) + 1 / rate.perMs
+  hasOne(tokensAt(fullAt, rate, now)) ? Math.max(now, fullAt) + 1 / rate.perMs : undefined
 
 /** Milliseconds until there is one. */
-export const waitMs = (fullAt: FullAt, rate: Rate, now: number): number =>
-  Math.max(0, 1 - tokensAt(fullAt, rate, now)) / rate.perMs
+export const waitMs = (fullAt: FullAt, rate: Rate, now: number): number => {
+  const tokens = tokensAt(fullAt, rate, now)
+  return hasOne(tokens) ? 0 : (1 - tokens) / rate.perMs
+}
 
 /** The same bucket under another rate: what was taken stays taken, as far as the new bucket is that deep. */
 export const convert = (fullAt: FullAt, from: Rate, to: Rate, now: number): FullAt =>

@@ -108,6 +108,14 @@ describe("H4: a token bucket", () => {
     }
   )
 
+  it("has nobody wait for the last bits of a double", () => {
+    const rate = { burst: 4, perMs: 1 / 186 }
+    let fullAt = fresh
+    for (let index = 0; index < 3; index++) fullAt = TokenBucket.take(fullAt, rate, 1_000) ?? fullAt
+    assert.isBelow(TokenBucket.tokensAt(fullAt, rate, 1_000), 1)
+    assert.strictEqual(TokenBucket.waitMs(fullAt, rate, 1_000), 0)
+  })
+
   it("keeps what was taken when the rate changes", () => {
     const from = { burst: 10, perMs: 0.1 }
     let fullAt: number = fresh
